@@ -1,0 +1,1 @@
+"""What clients see: the GraphQL types, their directives and scalars, and the endpoint."""

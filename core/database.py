@@ -1,0 +1,229 @@
+"""Units of work on PostgreSQL: asyncpg for writes that move money, SQLModel sessions for the rest.
+
+Every unit of work belongs to one tenant. Row-level security compares `app.tenant`, which is set
+LOCAL to it, with the tenant of each row; without it no row is visible.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, TypeAlias, TypeVar
+
+import asyncpg
+import orjson
+from asyncpg.pool import PoolConnectionProxy
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from core.errors import Unavailable
+
+Tx: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+"""The handle of an open unit of work."""
+
+Result = TypeVar("Result")
+
+CONFLICT_RETRIES_MAX: Final = 5
+"""How often a unit of work that lost to a concurrent one (40001, 40P01) is run again."""
+
+_TIMEOUTS: Final = {
+    "statement_timeout": "5000",
+    "lock_timeout": "3000",
+    "idle_in_transaction_session_timeout": "10000",
+}
+"""Milliseconds. No statement, lock or idle unit of work may hold others up for longer."""
+
+_CONFLICTS: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_TIMED_OUT: Final = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
+_CONNECTION_LOST: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    ConnectionError,
+    TimeoutError,
+)
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be reached or is too busy; nothing was written."""
+
+    code = "DATABASE_UNAVAILABLE"
+
+
+class CommitOutcomeUnknown(Unavailable):
+    """The connection was lost while committing; ask again with the same idempotency key."""
+
+    code = "COMMIT_OUTCOME_UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Where the database is and how many connections one process may hold.
+
+    `role` is assumed at connection start, so that a URL of an owner or superuser still runs with
+    the product's few rights.
+    """
+
+    url: str
+    role: str | None = "cf_app"
+    pool_size: int = 16
+    acquire_timeout_seconds: float = 5.0
+
+
+class Database:
+    """The pools of one process. Opened once at start, closed at shutdown."""
+
+    def __init__(self, pool: asyncpg.Pool, engine: AsyncEngine, settings: DatabaseSettings) -> None:
+        self.pool = pool
+        self._engine = engine
+        self._settings = settings
+
+    @classmethod
+    async def open(cls, settings: DatabaseSettings) -> "Database":
+        """Connect. Raises: DatabaseUnavailable."""
+        session_settings = dict(_TIMEOUTS)
+        if settings.role:
+            session_settings["role"] = settings.role
+        try:
+            pool = await asyncpg.create_pool(
+                settings.url,
+                min_size=1,
+                max_size=settings.pool_size,
+                server_settings={"application_name": "counterfoil", **session_settings},
+                init=_speak_json,
+                # Units of work only ever SET LOCAL, so there is nothing to reset.
+                reset=_nothing_to_reset,
+            )
+        except _CONNECTION_LOST as error:
+            raise DatabaseUnavailable from error
+        engine = create_async_engine(
+            make_url(settings.url).set(drivername="postgresql+asyncpg"),
+            pool_size=max(2, settings.pool_size // 2),
+            max_overflow=0,
+            pool_timeout=settings.acquire_timeout_seconds,
+            connect_args={
+                "server_settings": {"application_name": "counterfoil-read", **session_settings}
+            },
+        )
+        return cls(pool, engine, settings)
+
+    async def close(self) -> None:
+        """Give every connection back; a connection still in use is cut after five seconds."""
+        await self._engine.dispose()
+        try:
+            await asyncio.wait_for(self.pool.close(), timeout=5)
+        except TimeoutError:
+            self.pool.terminate()
+
+    @asynccontextmanager
+    async def unit_of_work(self, tenant_id: int | None) -> AsyncIterator[Tx]:
+        """Open a unit of work of one tenant; commit at the end, roll back on any exception.
+
+        `None` is for the definer functions, which find out who the tenant is; with it no row of
+        any table is visible. Raises: DatabaseUnavailable (nothing written), CommitOutcomeUnknown.
+        """
+        try:
+            connection = await self.pool.acquire(timeout=self._settings.acquire_timeout_seconds)
+        except _CONNECTION_LOST as error:
+            raise DatabaseUnavailable from error
+        try:
+            async with _transaction(connection, tenant_id):
+                yield connection
+        finally:
+            await self.pool.release(connection)
+
+    async def run(self, tenant_id: int, work: Callable[[Tx], Awaitable[Result]]) -> Result:
+        """Run `work` in a unit of work, again (at most 5 times, with jitter) if it lost a conflict.
+
+        `work` must do nothing but database work, since it may run more than once.
+        """
+        for attempt in range(CONFLICT_RETRIES_MAX):
+            try:
+                async with self.unit_of_work(tenant_id) as tx:
+                    return await work(tx)
+            except _CONFLICTS:
+                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter
+        async with self.unit_of_work(tenant_id) as tx:
+            return await work(tx)
+
+    @asynccontextmanager
+    async def reading(self, tenant_id: int) -> AsyncIterator[AsyncSession]:
+        """A SQLModel session that sees one snapshot of one tenant and cannot write."""
+        async with self._session(
+            f"READ ONLY; SET LOCAL app.tenant = '{int(tenant_id)}'"
+        ) as session:
+            yield session
+
+    @asynccontextmanager
+    async def writing(self, tenant_id: int) -> AsyncIterator[AsyncSession]:
+        """A SQLModel session for ordinary writes (keys, providers); never for money."""
+        async with self._session(
+            f"READ WRITE; SET LOCAL app.tenant = '{int(tenant_id)}'"
+        ) as session:
+            yield session
+            await session.commit()
+
+    @asynccontextmanager
+    async def _session(self, mode: str) -> AsyncIterator[AsyncSession]:
+        access, tenant = mode.split("; ")
+        try:
+            async with AsyncSession(self._engine, expire_on_commit=False) as session:
+                connection = await session.connection()
+                await connection.exec_driver_sql(f"SET TRANSACTION {access}")
+                await connection.exec_driver_sql(tenant)
+                yield session
+        except _CONNECTION_LOST as error:
+            raise DatabaseUnavailable from error
+
+
+@asynccontextmanager
+async def _transaction(connection: Tx, tenant_id: int | None) -> AsyncIterator[None]:
+    tenant = "" if tenant_id is None else str(int(tenant_id))
+    try:
+        await connection.execute(f"BEGIN; SET LOCAL app.tenant = '{tenant}'")
+        yield
+    except BaseException as error:
+        await _roll_back(connection)
+        if isinstance(error, _TIMED_OUT) or _is_connection_loss(connection, error):
+            raise DatabaseUnavailable from error
+        raise
+    try:
+        await connection.execute("COMMIT")
+    except _CONNECTION_LOST as error:
+        raise CommitOutcomeUnknown from error
+    except asyncio.CancelledError:
+        # Whether COMMIT took effect is not known; the connection must not be used again.
+        connection.terminate()
+        raise
+
+
+def _is_connection_loss(connection: Tx, error: BaseException) -> bool:
+    return isinstance(error, _CONNECTION_LOST) and connection.is_closed()
+
+
+async def _roll_back(connection: Tx) -> None:
+    if connection.is_closed():
+        return
+    try:
+        await asyncio.wait_for(connection.execute("ROLLBACK"), timeout=2)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        connection.terminate()
+
+
+async def _speak_json(connection: asyncpg.Connection) -> None:
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(
+            kind,
+            encoder=lambda value: orjson.dumps(value).decode(),
+            decoder=orjson.loads,
+            schema="pg_catalog",
+        )
+
+
+async def _nothing_to_reset(_connection: asyncpg.Connection) -> None:
+    return

@@ -1,0 +1,147 @@
+"""Provider accounts in the database: added, read with their secrets opened, secrets rotated."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from core.crypto import Vault
+from core.database import Tx
+from core.errors import Rejected
+from core.identifiers import encode, new_id
+from gateways.accounts import BreakerPolicy, ProviderAccount
+from gateways.port import Limits, Manifest
+
+
+class ProviderNameTaken(Rejected):
+    """There is a provider account of this name already."""
+
+
+class ProviderNotFound(Rejected):
+    """There is no such provider account."""
+
+    code = "NOT_FOUND"
+
+
+class ProviderIncomplete(Rejected):
+    """The adapter needs settings or secrets that were not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewProviderAccount:
+    """What an operator says about a provider account. `secrets`: newest value first."""
+
+    name: str
+    adapter: str
+    base_url: str
+    secrets: Mapping[str, Sequence[str]] = field(repr=False)
+    fields: Mapping[str, str] = field(default_factory=dict)
+    omit: frozenset[str] = frozenset()
+    priority: int = 100
+    live: bool = False
+    methods: frozenset[str] = frozenset()
+    countries: frozenset[str] = frozenset()
+    limits: tuple[Limits, ...] = ()
+    breaker_policy: BreakerPolicy = BreakerPolicy()
+
+
+async def add(
+    tx: Tx, vault: Vault, tenant_id: int, account: NewProviderAccount, manifest: Manifest
+) -> UUID:
+    """Store one more account. Raises: ProviderIncomplete, ProviderNameTaken."""
+    given = {name for name, values in account.secrets.items() if any(values)}
+    missing = (set(manifest.secret_fields) - given) | (
+        set(manifest.account_fields) - set(account.fields)
+    )
+    if missing:
+        raise ProviderIncomplete(adapter=account.adapter, missing=sorted(missing))
+    account_id = new_id()
+    try:
+        await tx.execute(
+            """INSERT INTO provider_account
+                 (tenant_id, id, name, adapter, base_url, fields, secrets_sealed, omit, priority,
+                  live, methods, countries, limits, breaker_policy)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)""",
+            tenant_id,
+            account_id,
+            account.name,
+            account.adapter,
+            account.base_url.rstrip("/"),
+            dict(account.fields),
+            _seal(vault, account_id, account.secrets),
+            sorted(account.omit),
+            account.priority,
+            account.live,
+            sorted(account.methods),
+            sorted(account.countries),
+            [asdict(limits) for limits in account.limits],
+            asdict(account.breaker_policy),
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise ProviderNameTaken(name=account.name) from error
+    return account_id
+
+
+async def load_all(tx: Tx, vault: Vault, tenant_id: int) -> list[ProviderAccount]:
+    """Every account of a tenant, in the order routing tries them."""
+    rows = await tx.fetch(
+        "SELECT * FROM provider_account WHERE tenant_id = $1 ORDER BY priority, name", tenant_id
+    )
+    return [_opened(row, vault) for row in rows]
+
+
+async def load(tx: Tx, vault: Vault, tenant_id: int, account_id: UUID) -> ProviderAccount:
+    """One account. Raises: ProviderNotFound."""
+    row = await tx.fetchrow(
+        "SELECT * FROM provider_account WHERE tenant_id = $1 AND id = $2", tenant_id, account_id
+    )
+    if row is None:
+        raise ProviderNotFound(id=encode("prv", account_id))
+    return _opened(row, vault)
+
+
+async def replace_secrets(
+    tx: Tx, vault: Vault, tenant_id: int, account_id: UUID, secrets: Mapping[str, Sequence[str]]
+) -> None:
+    """Put new secret values in place of all old ones. Raises: ProviderNotFound."""
+    done = await tx.execute(
+        """UPDATE provider_account
+              SET secrets_sealed = $3, version = version + 1, updated_at = clock_timestamp()
+            WHERE tenant_id = $1 AND id = $2""",
+        tenant_id,
+        account_id,
+        _seal(vault, account_id, secrets),
+    )
+    if done != "UPDATE 1":
+        raise ProviderNotFound(id=encode("prv", account_id))
+
+
+def _place(account_id: UUID) -> str:
+    return f"provider_account.secrets/{account_id}"
+
+
+def _seal(vault: Vault, account_id: UUID, secrets: Mapping[str, Sequence[str]]) -> bytes:
+    return vault.seal(orjson.dumps({k: list(v) for k, v in secrets.items()}), _place(account_id))
+
+
+def _opened(row: Mapping[str, Any], vault: Vault) -> ProviderAccount:
+    secrets = orjson.loads(vault.open(row["secrets_sealed"], _place(row["id"])))
+    return ProviderAccount(
+        id=row["id"],
+        name=row["name"],
+        adapter=row["adapter"],
+        base_url=row["base_url"],
+        priority=row["priority"],
+        enabled=row["enabled"],
+        live=row["live"],
+        fields=row["fields"],
+        secrets={name: tuple(values) for name, values in secrets.items()},
+        methods=frozenset(row["methods"]),
+        countries=frozenset(row["countries"]),
+        limits=tuple(Limits(**limits) for limits in row["limits"]),
+        breaker_policy=BreakerPolicy(**row["breaker_policy"]),
+        omit=frozenset(row["omit"]),
+    )

@@ -1,0 +1,10 @@
+"""Payments, attempts, operations, evidence."""
+
+from counterfoil.migrate import run_body
+
+revision = "0003"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    run_body("0003_payments.sql")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -45,7 +44,7 @@ class NewProviderAccount:
     methods: frozenset[str] = frozenset()
     countries: frozenset[str] = frozenset()
     limits: tuple[Limits, ...] = ()
-    breaker_policy: BreakerPolicy = BreakerPolicy()
+    breaker_policy: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 
 async def add(
@@ -127,7 +126,7 @@ def _seal(vault: Vault, account_id: UUID, secrets: Mapping[str, Sequence[str]]) 
     return vault.seal(orjson.dumps({k: list(v) for k, v in secrets.items()}), _place(account_id))
 
 
-def _opened(row: Mapping[str, Any], vault: Vault) -> ProviderAccount:
+def _opened(row: asyncpg.Record, vault: Vault) -> ProviderAccount:
     secrets = orjson.loads(vault.open(row["secrets_sealed"], _place(row["id"])))
     return ProviderAccount(
         id=row["id"],

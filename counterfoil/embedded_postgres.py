@@ -32,7 +32,7 @@ from counterfoil.postgres_binaries import major_version
 from counterfoil.unprivileged import Identity, choose_identity
 
 START_SECONDS: Final = 120.0
-STOP_SECONDS: Final = 15.0
+STOP_SECONDS: Final = 5.0  # then without a last checkpoint, which only makes the next start longer
 LOG_BYTES_MAX: Final = 10_000_000
 SOCKET_PATH_BYTES_MAX: Final = 100  # 103 on macOS, 107 on Linux
 APP_ROLE: Final = "cf_app"
@@ -416,7 +416,7 @@ def _end(server: subprocess.Popen[bytes]) -> None:
     """Ask politely, then less politely. Every stage is safe for the data."""
     for number, seconds in (
         (signal.SIGINT, STOP_SECONDS),
-        (signal.SIGQUIT, 5.0),
+        (signal.SIGQUIT, 2.0),
         (signal.SIGKILL, None),
     ):
         if server.poll() is None:

@@ -101,7 +101,7 @@ class Settings(BaseModel):
     encryption_key: SecretStr | None = Field(
         None,
         description="32 bytes in base64: encrypts provider secrets and stored requests. "
-        "Unset with the embedded PostgreSQL: generated in `DATA_DIR`.",
+        "Unset and with the demo tenant: generated in `DATA_DIR`.",
     )
 
     worker_concurrency: int = Field(
@@ -133,11 +133,23 @@ class Settings(BaseModel):
         1000, ge=1, le=1_000_000, description="Static cost of a GraphQL document."
     )
 
+    demo: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether `serve` sets up the demo tenant with two simulator accounts. `auto`: "
+        "only with the embedded PostgreSQL.",
+    )
     simulator_port: Port = Field(
-        8001, description="Port of the provider simulator that `serve` starts for the demo tenant."
+        8001,
+        description="Port of the provider simulator that `serve` starts for the demo tenant. "
+        "Unset and taken: another free one.",
+    )
+    simulator_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="A provider simulator that is already running; `serve` then starts none.",
     )
     shutdown_seconds: Seconds = Field(
-        15.0, description="How long running requests and operations may take to end at a stop."
+        10.0, description="How long running requests and operations may take to end at a stop."
     )
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -1,0 +1,220 @@
+"""The processes: the server with or without the worker, the worker alone, the simulator beside.
+
+Everything is put up in order and taken down in reverse, also when we are told to stop half way.
+"""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import uvicorn
+
+from core.errors import Unavailable
+from counterfoil.settings import Settings
+from counterfoil.startup import prepared
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+SIMULATOR_START_SECONDS: Final = 30.0
+SIMULATOR_STOP_SECONDS: Final = 3.0
+HEARTBEAT_SECONDS: Final = 5.0
+
+log = structlog.get_logger("counterfoil.serving")
+
+
+class AddressTaken(Unavailable):
+    """The address is taken by another program."""
+
+    code = "ADDRESS_TAKEN"
+
+
+class SimulatorFailed(Unavailable):
+    """The provider simulator does not start."""
+
+    code = "SIMULATOR_FAILED"
+
+
+def build_application(settings: Settings, *, with_worker: bool) -> "Starlette":
+    """Where the process meets the product: the ASGI application, whose lifespan opens the rest."""
+    from counterfoil.app import create_app  # noqa: PLC0415 - after settings are known to be right
+
+    return create_app(settings, with_worker=with_worker)
+
+
+async def do_background_work(settings: Settings, stop: asyncio.Event) -> None:
+    """Where the process meets the worker: returns when `stop` is set and running work has ended."""
+    from counterfoil.worker import work  # noqa: PLC0415 - as above
+
+    await work(settings, stop)
+
+
+def serve(settings: Settings, *, with_worker: bool) -> None:
+    """Serve until SIGINT or SIGTERM; then let running work end, for `shutdown_seconds` at most."""
+    with stop_by_signal(), ExitStack() as stack:
+        # First of all, so that a taken port costs no start of a database.
+        listener = stack.enter_context(bound(settings.host, settings.port))
+        settings = stack.enter_context(prepared(settings))
+        if settings.demo == "on":
+            settings = stack.enter_context(with_simulator(settings))
+            set_up_demo(settings)
+        server = uvicorn.Server(uvicorn_config(settings, with_worker=with_worker))
+        server.run(sockets=[listener])
+        if not server.started:
+            raise SystemExit(3)
+
+
+def work(settings: Settings) -> None:
+    """Do background work until SIGINT or SIGTERM."""
+    with stop_by_signal(), prepared(settings) as completed:
+        asyncio.run(_work_until_told(completed))
+
+
+def set_up_demo(settings: Settings) -> None:
+    """The demo tenant, its key and its two providers; says where the key is."""
+    from counterfoil.bootstrap import set_up  # noqa: PLC0415 - only for the demo
+
+    asyncio.run(set_up(settings))
+
+
+def uvicorn_config(settings: Settings, *, with_worker: bool) -> uvicorn.Config:
+    """How requests come in. Slow clients and endless shutdowns are limited here."""
+    return uvicorn.Config(
+        build_application(settings, with_worker=with_worker),
+        http="httptools",
+        loop="uvloop",
+        ws="websockets-sansio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
+        ws_max_size=settings.request_bytes_max,
+    )
+
+
+class _Stopped(SystemExit):
+    """We were told to stop; everything is taken down on the way out."""
+
+
+@contextmanager
+def stop_by_signal() -> Iterator[None]:
+    """SIGTERM and SIGINT end the block in order and the process with status 0."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        # Once is enough: a second signal must not interrupt the taking down.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        raise _Stopped(0)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    with suppress(_Stopped):
+        yield
+
+
+@contextmanager
+def bound(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket bound to our address. Raises: AddressTaken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise AddressTaken(
+            address=f"{host}:{port}", reason=error.strerror, remedy="set COUNTERFOIL_PORT"
+        ) from error
+    listener.set_inheritable(True)
+    with listener:
+        yield listener
+
+
+@contextmanager
+def with_simulator(settings: Settings) -> Iterator[Settings]:
+    """Settings with the URL of a running simulator: the operator's, or one started here."""
+    if settings.simulator_url:
+        yield settings
+        return
+    port = _simulator_port(settings)
+    folder = settings.data_dir / "simulator"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    command = [sys.executable, "-m", "simulator", "--port", str(port), "--data", str(folder)]
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        command, start_new_session=True, cwd=Path(__file__).resolve().parent.parent
+    )
+    try:
+        _await_simulator(process, port)
+        (folder / "port").write_text(str(port))
+        url = f"http://127.0.0.1:{port}"
+        yield settings.model_copy(update={"simulator_port": port, "simulator_url": url})
+    finally:
+        _end(process)
+
+
+def _simulator_port(settings: Settings) -> int:
+    """The port of last time, else the usual one; if nobody asked for it, any other free one."""
+    wanted = [settings.simulator_port]
+    if "simulator_port" not in settings.model_fields_set:
+        with suppress(FileNotFoundError, ValueError):
+            wanted.insert(0, int((settings.data_dir / "simulator" / "port").read_text()))
+        wanted.append(0)
+    for port in wanted:
+        if port == settings.port:
+            continue
+        with suppress(AddressTaken), bound("127.0.0.1", port) as probe:
+            return int(probe.getsockname()[1])
+    raise AddressTaken(
+        address=f"127.0.0.1:{settings.simulator_port}", remedy="set COUNTERFOIL_SIMULATOR_PORT"
+    )
+
+
+def _await_simulator(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + SIMULATOR_START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise SimulatorFailed(status=process.returncode, port=port)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(SIMULATOR_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+async def _work_until_told(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as tasks:
+        heart = tasks.create_task(_beat(settings.data_dir / "worker-alive"))
+        try:
+            await do_background_work(settings, stop)
+        finally:
+            heart.cancel()
+
+
+async def _beat(path: Path) -> None:
+    """Touch a file while the event loop runs: the worker's health check looks at its age."""
+    await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+    while True:
+        await asyncio.to_thread(path.touch)
+        await asyncio.sleep(HEARTBEAT_SECONDS)

@@ -118,6 +118,20 @@ async def replace_secrets(
         raise ProviderNotFound(id=encode("prv", account_id))
 
 
+async def move(tx: Tx, tenant_id: int, account_id: UUID, base_url: str) -> None:
+    """The provider is reached elsewhere now. Raises: ProviderNotFound."""
+    done = await tx.execute(
+        """UPDATE provider_account
+              SET base_url = $3, version = version + 1, updated_at = clock_timestamp()
+            WHERE tenant_id = $1 AND id = $2""",
+        tenant_id,
+        account_id,
+        base_url.rstrip("/"),
+    )
+    if done != "UPDATE 1":
+        raise ProviderNotFound(id=encode("prv", account_id))
+
+
 def _place(account_id: UUID) -> str:
     return f"provider_account.secrets/{account_id}"
 

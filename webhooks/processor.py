@@ -22,7 +22,6 @@ from core.database import Tx
 from core.errors import CounterfoilError
 from core.telemetry import correlated
 from gateways.port import CallbackRequest, ProviderEvent, SupportsWebhooks, Unparseable
-from gateways.registry import Registry
 from gateways.store import load
 from payments import (
     Fact,
@@ -51,7 +50,6 @@ class Processor:
     """What working through the inbox needs."""
 
     payments: PaymentServices
-    registry: Registry
     random: random.Random
 
     async def claim(self, limit: int) -> list[Claim]:
@@ -99,7 +97,7 @@ class Processor:
         """The event of this row, read again from the proven bytes. Raises: Unparseable."""
         tenant_id, account_id = row["tenant_id"], row["provider_account_id"]
         account = await load(tx, self.payments.vault, tenant_id, account_id)
-        adapter = self.registry.adapter(account.adapter)
+        adapter = self.payments.dispatcher.registry.of(account.adapter)
         assert isinstance(adapter, SupportsWebhooks)
         request = CallbackRequest(row["headers"], {}, row["payload"], row["received_at"])
         for event in adapter.parse_webhook(request):

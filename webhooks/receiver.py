@@ -14,15 +14,14 @@ from core.crypto import Vault
 from core.database import Database, Tx
 from core.identifiers import MalformedId, decode, new_id
 from gateways.accounts import ProviderAccount
+from gateways.dispatcher import Dispatcher
 from gateways.port import (
     BadSignature,
     CallbackRequest,
     ProviderEvent,
     StaleSignature,
-    SupportsWebhooks,
     Unparseable,
 )
-from gateways.registry import Registry
 from gateways.store import load
 
 _log = structlog.get_logger()
@@ -58,7 +57,7 @@ class Receiver:
 
     database: Database
     vault: Vault
-    registry: Registry
+    dispatcher: Dispatcher
     clock: Clock
     arrived: asyncio.Event
 
@@ -80,13 +79,9 @@ class Receiver:
             RECEIVED.labels("", "no_such_account").inc()
             return _NO_SUCH_ACCOUNT
         tenant_id, account = account_and_tenant
-        adapter = self.registry.adapter(account.adapter)
-        if not isinstance(adapter, SupportsWebhooks):
-            RECEIVED.labels(account.adapter, "not_supported").inc()
-            return _NO_SUCH_ACCOUNT
         request = CallbackRequest(headers, query, body, self.clock.now())
         try:
-            adapter.verify_webhook(request, account.secrets.get("webhook_secret", ()))
+            events = self.dispatcher.verify_and_parse(account, request)
         except StaleSignature:
             RECEIVED.labels(account.adapter, "stale").inc()
             return _STALE
@@ -94,7 +89,10 @@ class Receiver:
             RECEIVED.labels(account.adapter, "forged").inc()
             _log.warning("webhook.forged", provider=account.name)
             return _FORGED
-        events = _translate(adapter, request)
+        except Unparseable:
+            # Proven, but not understood: kept, so that a person sees it and nothing is lost.
+            digest = f"sha256:{sha256(body).hexdigest()}"
+            events = [ProviderEvent(digest, "unparseable", request.received_at)]
         async with self.database.unit_of_work(tenant_id) as tx:
             new = await _keep(
                 tx,
@@ -120,15 +118,6 @@ class Receiver:
             return None
         async with self.database.unit_of_work(tenant_id) as tx:
             return tenant_id, await load(tx, self.vault, tenant_id, id)
-
-
-def _translate(adapter: SupportsWebhooks, request: CallbackRequest) -> list[ProviderEvent]:
-    """The events of a proven callback; one that is not understood is kept under its digest."""
-    try:
-        return adapter.parse_webhook(request)
-    except Unparseable:
-        digest = f"sha256:{sha256(request.body).hexdigest()}"
-        return [ProviderEvent(digest, "unparseable", request.received_at)]
 
 
 async def _keep(

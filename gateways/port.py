@@ -96,6 +96,8 @@ class Failure:
 
     `code` is ours and stable; `message` is safe to show to the merchant. `network_code` is the
     ISO 8583 response code, `advice_code` the scheme's merchant advice, where the provider tells.
+    `outage` marks a refusal of everybody's calls (throttled as a whole, declared down): it counts
+    against the provider's breaker, as no refusal of one operation does.
     """
 
     code: str
@@ -107,6 +109,7 @@ class Failure:
     retry_same_provider: bool = False
     retry_other_provider: bool = False
     retry_after_seconds: float | None = None
+    outage: bool = False
 
 
 class NextActionKind(enum.StrEnum):
@@ -196,7 +199,8 @@ class Operation:
 
     `id` is ours and is sent to the provider as its reference; `idempotency_key` stays the same for
     the life of the operation. `provider_ref` is the provider's object of this operation, when it is
-    known; `parent_ref` that of the payment it acts on (capture, void, refund).
+    known; `parent_ref` that of the payment it acts on (capture, void, refund). `sent_at` is when
+    it was first sent, for lookups that search.
     """
 
     id: str
@@ -213,6 +217,7 @@ class Operation:
     customer_id: str | None = None
     reason: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    sent_at: datetime | None = None
 
 
 Result = TypeVar("Result")
@@ -244,7 +249,8 @@ class ProviderEvent:
     `operation_id` is our reference echoed back; `provider_ref` the object the event is about;
     `payment_ref` the provider's payment it belongs to; `operation_kind` what happened there
     (SALE, AUTHORIZE, CAPTURE, VOID, REFUND). An event of a kind we do not act on has no outcome.
-    `needs_lookup` marks thin events, which are asked about before they are believed.
+    `needs_lookup` marks thin events, which are asked about before they are believed. `live` is
+    the mode the event says it is of; one of the other mode than its account is refused.
     """
 
     event_id: str
@@ -256,6 +262,7 @@ class ProviderEvent:
     provider_ref: str | None = None
     payment_ref: str | None = None
     needs_lookup: bool = False
+    live: bool | None = None
 
 
 class Capability(enum.StrEnum):
@@ -297,7 +304,8 @@ class Manifest:
     """What an adapter is and can do.
 
     `methods` are method types it can charge (card …); an empty `currencies` means any;
-    `account_fields` and `secret_fields` are what one account of it needs.
+    `account_fields` and `secret_fields` are what one account of it needs. `token_prefixes` are how
+    the method tokens it can charge begin; none means any token.
     """
 
     name: str
@@ -313,6 +321,7 @@ class Manifest:
     lookup_horizon: timedelta = timedelta(days=7)
     account_fields: tuple[str, ...] = ()
     secret_fields: tuple[str, ...] = ()
+    token_prefixes: tuple[str, ...] = ()
 
 
 class ProviderAdapter(Protocol):

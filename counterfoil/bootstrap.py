@@ -83,7 +83,9 @@ async def ensure_simulator_accounts(
         existing = {account.name: account for account in await load_all(tx, vault, tenant_id)}
         for name, priority in names:
             if name not in existing:
-                await _add_simulator_account(tx, vault, tenant_id, simulator_url, name, priority)
+                await _add_simulator_account(
+                    tx, vault, tenant_id, simulator_url, name=name, priority=priority
+                )
             elif existing[name].base_url != simulator_url:
                 await move(tx, tenant_id, existing[name].id, simulator_url)
         wanted = {name for name, _ in names}
@@ -113,7 +115,7 @@ async def register_at_simulator(
 
 
 async def _add_simulator_account(
-    tx: Tx, vault: Vault, tenant_id: int, simulator_url: str, name: str, priority: int
+    tx: Tx, vault: Vault, tenant_id: int, simulator_url: str, *, name: str, priority: int
 ) -> None:
     account = NewProviderAccount(
         name=name,
@@ -130,7 +132,7 @@ async def _add_simulator_account(
 
 async def _ensure_demo_key(database: Database, tenant_id: int, path: Path) -> None:
     """Print a new demo key once; a key that still works is left alone."""
-    if path.exists() and await authenticate(database, path.read_text("ascii").strip()):
+    if await authenticate(database, _kept(path)):
         return
     async with database.unit_of_work(tenant_id) as tx:
         key = await issue(
@@ -141,9 +143,20 @@ async def _ensure_demo_key(database: Database, tenant_id: int, path: Path) -> No
             actor=_ACTOR,
             correlation_id="bootstrap",
         )
-        # Written before the commit: a key nobody knows would be worse than a file without a key.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{key.secret}\n")
+        # Before the commit: a key nobody knows would be worse than a file without a key.
+        _keep(path, key.secret)
     _log.info("demo_key_issued", path=str(path))
     print(f"\n  Demo server key (also in {path}):\n\n    {key.secret}\n")  # noqa: T201 - shown once, on purpose
+
+
+def _kept(path: Path) -> str:
+    try:
+        return path.read_text("ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
+
+
+def _keep(path: Path, secret: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(f"{secret}\n")

@@ -1,0 +1,137 @@
+import asyncio
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from core.database import Database, DatabaseSettings, DatabaseUnavailable, Tx
+from tests.conftest import add_tenant
+
+
+async def block(tx: Tx, tenant_id: int, value: str) -> None:
+    await tx.execute(
+        "INSERT INTO block_list (tenant_id, kind, value, reason) VALUES ($1, 'COUNTRY', $2, 'x')",
+        tenant_id,
+        value,
+    )
+
+
+async def blocked(database: Database, tenant_id: int) -> list[str]:
+    async with database.unit_of_work(tenant_id) as tx:
+        return [row["value"] for row in await tx.fetch("SELECT value FROM block_list ORDER BY 1")]
+
+
+async def test_a_unit_of_work_commits_at_its_end(database: Database, tenant_id: int) -> None:
+    async with database.unit_of_work(tenant_id) as tx:
+        await block(tx, tenant_id, "AA")
+
+    assert await blocked(database, tenant_id) == ["AA"]
+
+
+async def test_a_unit_of_work_that_raises_writes_nothing(
+    database: Database, tenant_id: int
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with database.unit_of_work(tenant_id) as tx:
+            await block(tx, tenant_id, "AA")
+            raise ZeroDivisionError
+
+    assert await blocked(database, tenant_id) == []
+
+
+async def test_a_cancelled_unit_of_work_writes_nothing_and_frees_its_connection(
+    database_url: str, tenant_id: int
+) -> None:
+    one = await Database.open(DatabaseSettings(database_url, pool_size=1))
+    entered = asyncio.Event()
+
+    async def write_and_wait() -> None:
+        async with one.unit_of_work(tenant_id) as tx:
+            await block(tx, tenant_id, "AA")
+            entered.set()
+            await tx.execute("SELECT pg_sleep(60)")
+
+    task = asyncio.create_task(write_and_wait())
+    await entered.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert await asyncio.wait_for(blocked(one, tenant_id), timeout=10) == []
+    await one.close()
+
+
+async def test_work_that_loses_a_deadlock_is_run_again(database: Database, tenant_id: int) -> None:
+    both_hold_one = asyncio.Barrier(2)
+    runs = 0
+
+    async def cross(tx: Tx, first: int, second: int) -> None:
+        nonlocal runs
+        runs += 1
+        meet = runs <= 2
+        await tx.execute("SELECT pg_advisory_xact_lock($1)", first)
+        if meet:
+            await both_hold_one.wait()
+        await tx.execute("SELECT pg_advisory_xact_lock($1)", second)
+
+    await asyncio.gather(
+        database.run(tenant_id, lambda tx: cross(tx, 1, 2)),
+        database.run(tenant_id, lambda tx: cross(tx, 2, 1)),
+    )
+
+    assert runs == 3
+
+
+async def test_an_exhausted_pool_is_unavailable(database_url: str, tenant_id: int) -> None:
+    one = await Database.open(
+        DatabaseSettings(database_url, pool_size=1, acquire_timeout_seconds=0.1)
+    )
+
+    async with one.unit_of_work(tenant_id):
+        with pytest.raises(DatabaseUnavailable):
+            async with one.unit_of_work(tenant_id):
+                pytest.fail("there was a second connection")
+
+    await one.close()
+
+
+async def test_a_lost_connection_is_unavailable_and_the_pool_recovers(
+    database: Database, tenant_id: int, admin_url: str
+) -> None:
+    admin = await asyncpg.connect(admin_url)
+
+    with pytest.raises(DatabaseUnavailable):
+        async with database.unit_of_work(tenant_id) as tx:
+            backend = await tx.fetchval("SELECT pg_backend_pid()")
+            await admin.execute("SELECT pg_terminate_backend($1)", backend)
+            await tx.execute("SELECT pg_sleep(5)")
+
+    assert await blocked(database, tenant_id) == []
+    await admin.close()
+
+
+async def test_a_reading_session_sees_its_tenant_and_cannot_write(
+    database: Database, tenant_id: int, admin_url: str
+) -> None:
+    stranger = add_tenant(admin_url)
+    async with database.unit_of_work(tenant_id) as tx:
+        await block(tx, tenant_id, "AA")
+
+    async with database.reading(stranger) as session:
+        assert (await session.execute(text("SELECT count(*) FROM block_list"))).scalar() == 0
+    async with database.reading(tenant_id) as session:
+        assert (await session.execute(text("SELECT count(*) FROM block_list"))).scalar() == 1
+        with pytest.raises(DBAPIError, match="read-only"):
+            await session.execute(text("DELETE FROM block_list"))
+
+
+async def test_json_columns_speak_python(database: Database, tenant_id: int) -> None:
+    async with database.unit_of_work(tenant_id) as tx:
+        value = await tx.fetchval("SELECT $1::JSONB", {"a": [1, "ä", None]})
+
+    assert value == {"a": [1, "ä", None]}
+
+
+async def test_an_unreachable_database_is_unavailable() -> None:
+    with pytest.raises(DatabaseUnavailable):
+        await Database.open(DatabaseSettings("postgresql://cf_app@127.0.0.1:1/none"))

@@ -55,8 +55,10 @@ CREATE TABLE payment (
   routing JSONB NOT NULL DEFAULT '{}',
   metadata JSONB NOT NULL DEFAULT '{}',
   client_secret_hash BYTEA NOT NULL CONSTRAINT payment_client_secret_hash_unique UNIQUE,
+  attempt_limit INT NOT NULL CONSTRAINT payment_attempt_limit_positive CHECK (attempt_limit > 0),
   expires_at TIMESTAMPTZ,
   authorized BIGINT NOT NULL DEFAULT 0 CONSTRAINT payment_authorized_range CHECK (authorized >= 0),
+  paid_by_store_credit BOOLEAN NOT NULL DEFAULT FALSE,
   captured_gross BIGINT NOT NULL DEFAULT 0 CONSTRAINT payment_captured_range CHECK (captured_gross >= 0),
   capture_reversed BIGINT NOT NULL DEFAULT 0 CONSTRAINT payment_capture_reversed_range CHECK (capture_reversed >= 0),
   refund_reserved BIGINT NOT NULL DEFAULT 0,
@@ -68,6 +70,7 @@ CREATE TABLE payment (
   last_decline JSONB,
   next_action JSONB,
   cancel_requested_at TIMESTAMPTZ,
+  ended_at TIMESTAMPTZ,
   correlation_id TEXT NOT NULL,
   created_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
   updated_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
@@ -98,8 +101,10 @@ COMMENT ON COLUMN payment.store_credit IS 'Part paid from store credit, minor un
 COMMENT ON COLUMN payment.routing IS 'What the caller asked of the router.';
 COMMENT ON COLUMN payment.metadata IS 'The shop''s own keys and values.';
 COMMENT ON COLUMN payment.client_secret_hash IS 'SHA-256 of the client secret.';
+COMMENT ON COLUMN payment.attempt_limit IS 'Declined attempts after which it is FAILED: the tenant''s limit when it was made.';
 COMMENT ON COLUMN payment.expires_at IS 'Advisory end of the wait for a method or confirmation.';
 COMMENT ON COLUMN payment.authorized IS 'Authorized at the provider and not voided, minor units.';
+COMMENT ON COLUMN payment.paid_by_store_credit IS 'Its whole amount was taken from store credit; no provider was needed.';
 COMMENT ON COLUMN payment.captured_gross IS 'Ever captured, store credit included, minor units.';
 COMMENT ON COLUMN payment.capture_reversed IS 'Captures the provider took back later.';
 COMMENT ON COLUMN payment.refund_reserved IS 'Our refunds that are not FAILED, CANCELED or RETURNED.';
@@ -111,6 +116,7 @@ COMMENT ON COLUMN payment.attempt_count IS 'Attempts made so far.';
 COMMENT ON COLUMN payment.last_decline IS 'The newest refusal: kind, code, provider_code, network_code, advice_code.';
 COMMENT ON COLUMN payment.next_action IS 'What the shopper must do now: kind, url, fields, expires_at.';
 COMMENT ON COLUMN payment.cancel_requested_at IS 'Set when a cancel was accepted.';
+COMMENT ON COLUMN payment.ended_at IS 'When the shop was first told CANCELED, FAILED or EXPIRED: what succeeds afterwards is an orphan.';
 COMMENT ON COLUMN payment.correlation_id IS 'Request that made the payment.';
 COMMENT ON COLUMN payment.created_at IS 'When it was made.';
 COMMENT ON COLUMN payment.updated_at IS 'Last change.';
@@ -126,6 +132,7 @@ CREATE TABLE payment_attempt (
   payment_id UUID NOT NULL,
   number INT NOT NULL,
   status TEXT NOT NULL CONSTRAINT payment_attempt_status_known CHECK (status IN ('CREATED', 'SENT', 'REQUIRES_ACTION', 'PENDING', 'UNKNOWN', 'AUTHORIZED', 'CAPTURED', 'DECLINED', 'NOT_EXECUTED', 'VOIDED', 'EXPIRED', 'REVERSED', 'IN_REVIEW')),
+  superseded BOOLEAN NOT NULL DEFAULT FALSE,
   provider_account_id UUID NOT NULL,
   routing JSONB NOT NULL,
   decline JSONB,
@@ -142,6 +149,7 @@ COMMENT ON COLUMN payment_attempt.id IS 'Identifier (att_…).';
 COMMENT ON COLUMN payment_attempt.payment_id IS 'The payment tried.';
 COMMENT ON COLUMN payment_attempt.number IS '1, 2, 3 … within the payment.';
 COMMENT ON COLUMN payment_attempt.status IS 'Projection of its operations.';
+COMMENT ON COLUMN payment_attempt.superseded IS 'A later attempt was begun, which is allowed only after this one had ended.';
 COMMENT ON COLUMN payment_attempt.provider_account_id IS 'Where it was tried.';
 COMMENT ON COLUMN payment_attempt.routing IS 'The routing decision: strategy, candidates, verdicts, reasons.';
 COMMENT ON COLUMN payment_attempt.decline IS 'Why it was refused.';
@@ -149,7 +157,18 @@ COMMENT ON COLUMN payment_attempt.next_action IS 'What the shopper must do.';
 COMMENT ON COLUMN payment_attempt.created_at IS 'When it was made.';
 COMMENT ON COLUMN payment_attempt.updated_at IS 'Last change.';
 CREATE UNIQUE INDEX payment_attempt_one_open ON payment_attempt (tenant_id, payment_id)
-  WHERE status NOT IN ('DECLINED', 'NOT_EXECUTED', 'EXPIRED', 'VOIDED');
+  WHERE NOT superseded AND status NOT IN ('DECLINED', 'NOT_EXECUTED', 'EXPIRED', 'VOIDED');
+-- A new attempt needs the one before to be superseded, and only an ended one may be. What a provider
+-- tells later about a superseded attempt can thus always be written down.
+CREATE FUNCTION refuse_superseding_open_attempt() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'attempt % is open and cannot be superseded', OLD.id USING ERRCODE = '23514';
+END $$;
+COMMENT ON FUNCTION refuse_superseding_open_attempt() IS 'Row trigger: a second attempt beside an open one could charge twice.';
+CREATE TRIGGER payment_attempt_superseded_when_ended BEFORE UPDATE OF superseded ON payment_attempt
+  FOR EACH ROW WHEN (NEW.superseded AND NOT OLD.superseded
+                     AND NEW.status NOT IN ('DECLINED', 'NOT_EXECUTED', 'EXPIRED', 'VOIDED'))
+  EXECUTE FUNCTION refuse_superseding_open_attempt();
 CALL protect('payment_attempt', 'SELECT, INSERT, UPDATE');
 
 CREATE TABLE refund (
@@ -213,8 +232,10 @@ CREATE TABLE provider_operation (
   currency TEXT NOT NULL,
   moved_amount BIGINT,
   fee BIGINT,
+  expired BOOLEAN NOT NULL DEFAULT FALSE,
   final BOOLEAN NOT NULL DEFAULT TRUE,
   prior_amount BIGINT NOT NULL DEFAULT 0,
+  posted TEXT[] NOT NULL DEFAULT '{}',
   idempotency_key TEXT NOT NULL,
   request_sealed BYTEA,
   decline JSONB,
@@ -249,8 +270,10 @@ COMMENT ON COLUMN provider_operation.amount IS 'Asked of the provider, minor uni
 COMMENT ON COLUMN provider_operation.currency IS 'ISO 4217 code.';
 COMMENT ON COLUMN provider_operation.moved_amount IS 'What the provider says it moved, once it is certain.';
 COMMENT ON COLUMN provider_operation.fee IS 'Provider fee in minor units, once known.';
+COMMENT ON COLUMN provider_operation.expired IS 'The provider''s own clock ended it.';
 COMMENT ON COLUMN provider_operation.final IS 'Capture only: whether it releases what is left.';
 COMMENT ON COLUMN provider_operation.prior_amount IS 'Capture only: captured or asked for before it; fixes its shares.';
+COMMENT ON COLUMN provider_operation.posted IS 'Recipes posted for it; what its evidence requires and is not here is posted next.';
 COMMENT ON COLUMN provider_operation.idempotency_key IS 'Key sent to the provider; the same for the life of the operation.';
 COMMENT ON COLUMN provider_operation.request_sealed IS 'The exact request sent, AES-256-GCM; deleted when the operation is final.';
 COMMENT ON COLUMN provider_operation.decline IS 'Why it was refused.';

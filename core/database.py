@@ -37,16 +37,16 @@ _TIMEOUTS: Final = {
 
 _CONFLICTS: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 _TIMED_OUT: Final = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
-_CONNECTION_LOST: Final = (
+_SERVER_GONE: Final = (
     asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
-    ConnectionError,
-    TimeoutError,
+    # What the driver says when the server hung up between two statements.
+    asyncpg.InternalClientError,
 )
+_CONNECTION_LOST: Final = (*_SERVER_GONE, asyncpg.InterfaceError, ConnectionError, TimeoutError)
 
 
 class DatabaseUnavailable(Unavailable):
@@ -203,6 +203,9 @@ async def _transaction(connection: Tx, tenant_id: int | None) -> AsyncIterator[N
 
 
 def _is_connection_loss(connection: Tx, error: BaseException) -> bool:
+    """Whether the server is gone; our own misuse and time-outs of others look alike otherwise."""
+    if isinstance(error, _SERVER_GONE):
+        return True
     return isinstance(error, _CONNECTION_LOST) and connection.is_closed()
 
 

@@ -5,14 +5,15 @@ computed again.
 """
 
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, Self
 from uuid import UUID
 
 from core.money import Money
 from gateways.accounts import ProviderAccount
-from gateways.port import Capability, Limits, Manifest
+from gateways.port import Manifest
 
 ATTEMPTS_MAX: Final = 3
 """Provider accounts tried for one payment attempt: the first, and two more."""
@@ -41,12 +42,12 @@ class RoutingStrategy(enum.StrEnum):
     PRIORITY = "PRIORITY"
 
 
-class BreakerAdvice(enum.Enum):
+class BreakerAdvice(enum.StrEnum):
     """What breakers say about a candidate. Only an operator's order is binding."""
 
-    CLOSED = "closed"
-    OPEN = "open"
-    FORCED_OPEN = "forced_open"
+    CLOSED = "CLOSED"
+    OPEN = "OPEN"
+    FORCED_OPEN = "FORCED_OPEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,32 +177,31 @@ def route(candidates: Iterable[Candidate], request: RoutingRequest) -> RoutingDe
     An open breaker is advice: such a candidate is skipped only while another can take the
     payment. A token that cannot leave its account leaves no fallbacks.
     """
-    ordered = sorted(candidates, key=_order)
+    ordered = sorted(candidates, key=attrgetter("account.priority", "account.name"))
     objections = [_objection(candidate, request) for candidate in ordered]
     chosen = _choose(objections)
-    first = ordered[chosen] if chosen is not None else None
-    lines = []
-    for index, (candidate, objection) in enumerate(zip(ordered, objections, strict=True)):
-        if index == chosen:
-            verdict, reason = _CHOSEN if objection is None else _LAST_RESORT
-        else:
-            verdict, reason = objection or _fallback(first, request)
-        account = candidate.account
-        lines.append(CandidateVerdict(account.id, account.name, index + 1, verdict, reason))
+    if chosen is None:
+        verdicts = objections
+    else:
+        fallback = _fallback(ordered[chosen], request)
+        verdicts = [objection or fallback for objection in objections]
+        verdicts[chosen] = _CHOSEN if objections[chosen] is None else _LAST_RESORT
+    lines = [
+        CandidateVerdict(candidate.account.id, candidate.account.name, rank, *verdict)
+        for rank, (candidate, verdict) in enumerate(zip(ordered, verdicts, strict=True), 1)
+        if verdict is not None
+    ]
     strategy = RoutingStrategy.FIXED if request.provider else RoutingStrategy.PRIORITY
     return RoutingDecision(request.kind, strategy, tuple(lines))
 
 
 Objection = tuple[RoutingVerdict, str]
+_CLOSED: Final = BreakerAdvice.CLOSED
 _CHOSEN: Final = (RoutingVerdict.CHOSEN, "first suitable by priority")
 _LAST_RESORT: Final = (RoutingVerdict.CHOSEN, "its breaker is open, but nobody else can take it")
 _FALLBACK: Final = (RoutingVerdict.FALLBACK, "suitable")
 _BREAKER_OPEN: Final = (RoutingVerdict.SKIPPED_BREAKER_OPEN, "its breaker is open")
 _FORCED_OPEN: Final = (RoutingVerdict.SKIPPED_BREAKER_OPEN, "an operator opened its breaker")
-
-
-def _order(candidate: Candidate) -> tuple[int, str]:
-    return candidate.account.priority, candidate.account.name
 
 
 def _choose(objections: Sequence[Objection | None]) -> int | None:
@@ -214,8 +214,8 @@ def _choose(objections: Sequence[Objection | None]) -> int | None:
     return None
 
 
-def _fallback(chosen: Candidate | None, request: RoutingRequest) -> Objection:
-    assert chosen is not None, "a suitable candidate is chosen before there are fallbacks"
+def _fallback(chosen: Candidate, request: RoutingRequest) -> Objection:
+    """The verdict on every other suitable candidate."""
     if not chosen.portable:
         return RoutingVerdict.SKIPPED_METHOD, f"the token cannot leave {chosen.account.name}"
     if not request.failover:
@@ -224,47 +224,34 @@ def _fallback(chosen: Candidate | None, request: RoutingRequest) -> Objection:
 
 
 def _objection(candidate: Candidate, request: RoutingRequest) -> Objection | None:
-    for rule in _RULES:
-        objection = rule(candidate, request)
-        if objection is not None:
-            return objection
-    return None
+    """Why not; the breaker is asked last, so that its objection means that all else fits."""
+    account, manifest = candidate.account, candidate.manifest
+    return (
+        _ruled_out(account, request)
+        or _cannot(candidate, manifest, request)
+        or _does_not_serve(account, manifest, request.country)
+        or _outside_limits(account, manifest, request.amount)
+        or _breaker(candidate.breaker)
+    )
 
 
-def _wanted(candidate: Candidate, request: RoutingRequest) -> Objection | None:
-    account_id = candidate.account.id
-    if request.provider is not None and account_id != request.provider:
+def _ruled_out(account: ProviderAccount, request: RoutingRequest) -> Objection | None:
+    if request.provider is not None and account.id != request.provider:
         return RoutingVerdict.SKIPPED_RULE, "another provider was asked for"
-    if account_id in request.excluded:
+    if request.excluded and account.id in request.excluded:
         return RoutingVerdict.SKIPPED_RULE, "excluded by the caller"
+    if not account.enabled:
+        return RoutingVerdict.SKIPPED_DISABLED, "disabled"
     return None
 
 
-def _enabled(candidate: Candidate, _: RoutingRequest) -> Objection | None:
-    if candidate.account.enabled:
-        return None
-    return RoutingVerdict.SKIPPED_DISABLED, "disabled"
-
-
-def _capable(candidate: Candidate, request: RoutingRequest) -> Objection | None:
-    if _CAPABILITY[request.kind] in candidate.manifest.capabilities:
-        return None
-    return RoutingVerdict.SKIPPED_CAPABILITY, f"cannot {request.kind}"
-
-
-def _currency(candidate: Candidate, request: RoutingRequest) -> Objection | None:
-    currencies = candidate.manifest.currencies
-    if not currencies or request.amount.currency in currencies:
-        return None
-    return RoutingVerdict.SKIPPED_CURRENCY, f"does not take {request.amount.currency}"
-
-
-def _method(candidate: Candidate, request: RoutingRequest) -> Objection | None:
-    account = candidate.account
-    method = request.method_type
-    if method not in candidate.manifest.methods or (
-        account.methods and method not in account.methods
-    ):
+def _cannot(candidate: Candidate, manifest: Manifest, request: RoutingRequest) -> Objection | None:
+    account, method = candidate.account, request.method_type
+    if request.kind not in manifest.capabilities:
+        return RoutingVerdict.SKIPPED_CAPABILITY, f"cannot {request.kind}"
+    if manifest.currencies and request.amount.currency not in manifest.currencies:
+        return RoutingVerdict.SKIPPED_CURRENCY, f"does not take {request.amount.currency}"
+    if method not in manifest.methods or (account.methods and method not in account.methods):
         return RoutingVerdict.SKIPPED_METHOD, f"does not take {method}"
     if not candidate.takes_token:
         return RoutingVerdict.SKIPPED_METHOD, "the token belongs to another provider"
@@ -273,51 +260,32 @@ def _method(candidate: Candidate, request: RoutingRequest) -> Objection | None:
     return None
 
 
-def _country(candidate: Candidate, request: RoutingRequest) -> Objection | None:
-    country = request.country
+def _does_not_serve(
+    account: ProviderAccount, manifest: Manifest, country: str | None
+) -> Objection | None:
     if country is None:
         return None
-    for allowed in (candidate.manifest.countries, candidate.account.countries):
-        if allowed and country not in allowed:
-            return RoutingVerdict.SKIPPED_COUNTRY, f"does not serve {country}"
+    if (account.countries and country not in account.countries) or (
+        manifest.countries and country not in manifest.countries
+    ):
+        return RoutingVerdict.SKIPPED_COUNTRY, f"does not serve {country}"
     return None
 
 
-def _within_limits(candidate: Candidate, request: RoutingRequest) -> Objection | None:
-    amount = request.amount
-    limit = _limit(candidate.account.limits, amount) or _limit(candidate.manifest.limits, amount)
-    if limit is None:
-        return None
-    if amount.minor_units < limit.min_minor_units:
-        return RoutingVerdict.SKIPPED_LIMIT, f"takes no less than {limit.min_minor_units}"
-    if amount.minor_units > limit.max_minor_units:
-        return RoutingVerdict.SKIPPED_LIMIT, f"takes no more than {limit.max_minor_units}"
-    return None
-
-
-def _limit(limits: tuple[Limits, ...], amount: Money) -> Limits | None:
-    for limit in limits:
+def _outside_limits(
+    account: ProviderAccount, manifest: Manifest, amount: Money
+) -> Objection | None:
+    for limit in (*account.limits, *manifest.limits):
         if limit.currency == amount.currency:
-            return limit
+            if amount.minor_units < limit.min_minor_units:
+                return RoutingVerdict.SKIPPED_LIMIT, f"takes no less than {limit.min_minor_units}"
+            if amount.minor_units > limit.max_minor_units:
+                return RoutingVerdict.SKIPPED_LIMIT, f"takes no more than {limit.max_minor_units}"
+            return None
     return None
 
 
-def _breaker(candidate: Candidate, _: RoutingRequest) -> Objection | None:
-    if candidate.breaker is BreakerAdvice.CLOSED:
+def _breaker(advice: BreakerAdvice) -> Objection | None:
+    if advice is _CLOSED:
         return None
-    return _BREAKER_OPEN if candidate.breaker is BreakerAdvice.OPEN else _FORCED_OPEN
-
-
-Rule = Callable[[Candidate, RoutingRequest], Objection | None]
-_CAPABILITY: Final = {"SALE": Capability.SALE, "AUTHORIZE": Capability.AUTHORIZE}
-_RULES: Final[tuple[Rule, ...]] = (
-    _wanted,
-    _enabled,
-    _capable,
-    _currency,
-    _method,
-    _country,
-    _within_limits,
-    _breaker,
-)
-"""In this order; the breaker last, so that its objection means that all else fits."""
+    return _FORCED_OPEN if advice is BreakerAdvice.FORCED_OPEN else _BREAKER_OPEN

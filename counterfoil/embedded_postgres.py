@@ -91,12 +91,12 @@ class EmbeddedPostgres:
         if not self._take_lock():
             self._join()
             return self
-        self._identity = choose_identity(self.folder, self._binaries / "postgres")
-        self._end_leftovers()
-        if not self.cluster.exists():
-            self._create_cluster()
-        self._check_version()
-        self._launch()
+        try:
+            self._prepare_cluster()
+            self._launch()
+        except BaseException:
+            self.stop()
+            raise
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
         self._supervisor.start()
         return self
@@ -196,6 +196,13 @@ class EmbeddedPostgres:
 
     # Creating
 
+    def _prepare_cluster(self) -> None:
+        self._identity = choose_identity(self.folder, self._binaries / "postgres")
+        self._end_leftovers()
+        if not self.cluster.exists():
+            self._create_cluster()
+        self._check_version()
+
     def _create_cluster(self) -> None:
         """Make the data directory beside its place and move it there when it is complete."""
         unfinished = self.folder / "cluster.unfinished"
@@ -278,7 +285,6 @@ class EmbeddedPostgres:
                 return
             said = self._log_since(log_start)
             if self._stopping.is_set() or not _may_pass(said) or time.monotonic() > deadline:
-                self._abandon()
                 raise PostgresFailed(log=self.folder / "server.log", said=said[-2000:])
             self._stopping.wait(0.2)
 
@@ -373,6 +379,7 @@ class EmbeddedPostgres:
             assert self._watchdog is not None
             if self._server.poll() is None:
                 if self._watchdog.poll() is not None:
+                    self._dismiss_watchdog()
                     self._watchdog = self._watch(self._server)
                 continue
             log.warning("postgres_ended", status=self._server.returncode, action="restarting")
@@ -392,11 +399,6 @@ class EmbeddedPostgres:
             self._watchdog.stdin.close()
             self._watchdog.wait()
             self._watchdog = None
-
-    def _abandon(self) -> None:
-        if self._server is not None:
-            _end(self._server)
-        self._dismiss_watchdog()
 
 
 def _may_pass(said: str) -> bool:

@@ -15,12 +15,11 @@ from uuid import UUID
 
 import asyncpg
 import structlog
-from prometheus_client import Counter
 
 from core.claims import Claim
 from core.database import Tx
 from core.errors import CounterfoilError
-from core.telemetry import correlated
+from core.telemetry import correlation
 from gateways.port import CallbackRequest, ProviderEvent, SupportsWebhooks, Unparseable
 from gateways.store import load
 from payments import (
@@ -31,13 +30,10 @@ from payments import (
     open_discrepancy,
     record_external,
 )
+from webhooks.metrics import WebhookMetrics
 from webhooks.receiver import event_key
 
 _log = structlog.get_logger()
-
-PROCESSED: Final = Counter(
-    "counterfoil_webhooks_processed_total", "Callbacks by what became of them.", ["status"]
-)
 
 TRIES_MAX: Final = 8
 """Failures after which a callback is DEAD and waits for a person."""
@@ -51,6 +47,7 @@ class Processor:
 
     payments: PaymentServices
     random: random.Random
+    metrics: WebhookMetrics
 
     async def claim(self, limit: int) -> list[Claim]:
         """Lease due callbacks of any tenant, in a unit of work of its own."""
@@ -75,7 +72,7 @@ class Processor:
             status = await self.payments.database.run(
                 claim.tenant_id, lambda tx, error=error: self._failed(tx, claim, error)
             )
-        PROCESSED.labels(status).inc()
+        self.metrics.processed.labels(status).inc()
 
     async def _process(self, tx: Tx, claim: Claim) -> str:
         row = await tx.fetchrow(
@@ -87,7 +84,7 @@ class Processor:
         )
         if row is None or row["next_action_at"] is None:
             return "LOST"
-        with correlated(row["correlation_id"]):
+        with correlation(row["correlation_id"]):
             event = await self._translate(tx, row)
             status = await self._take(tx, row, event)
         await self._done(tx, row, status)

@@ -7,7 +7,6 @@ from hashlib import sha256
 from typing import Final
 
 import structlog
-from prometheus_client import Counter
 
 from core.clock import Clock
 from core.crypto import Vault
@@ -23,14 +22,9 @@ from gateways.port import (
     Unparseable,
 )
 from gateways.store import load
+from webhooks.metrics import WebhookMetrics
 
 _log = structlog.get_logger()
-
-RECEIVED: Final = Counter(
-    "counterfoil_webhooks_received_total",
-    "Callbacks by what became of them at the door.",
-    ["adapter", "answer"],
-)
 
 EVENT_ID_LENGTH_MAX: Final = 255
 _KEPT_HEADERS_MAX: Final = 64
@@ -60,6 +54,7 @@ class Receiver:
     dispatcher: Dispatcher
     clock: Clock
     arrived: asyncio.Event
+    metrics: WebhookMetrics
 
     async def receive(
         self,
@@ -76,17 +71,17 @@ class Receiver:
         """
         account_and_tenant = await self._find(account_id)
         if account_and_tenant is None:
-            RECEIVED.labels("", "no_such_account").inc()
+            self.metrics.received.labels("", "no_such_account").inc()
             return _NO_SUCH_ACCOUNT
         tenant_id, account = account_and_tenant
         request = CallbackRequest(headers, query, body, self.clock.now())
         try:
             events = self.dispatcher.verify_and_parse(account, request)
         except StaleSignature:
-            RECEIVED.labels(account.adapter, "stale").inc()
+            self.metrics.received.labels(account.adapter, "stale").inc()
             return _STALE
         except BadSignature:
-            RECEIVED.labels(account.adapter, "forged").inc()
+            self.metrics.received.labels(account.adapter, "forged").inc()
             _log.warning("webhook.forged", provider=account.name)
             return _FORGED
         except Unparseable:
@@ -102,7 +97,7 @@ class Receiver:
                 events=events,
                 correlation_id=correlation_id,
             )
-        RECEIVED.labels(account.adapter, "accepted" if new else "duplicate").inc()
+        self.metrics.received.labels(account.adapter, "accepted" if new else "duplicate").inc()
         if new:
             self.arrived.set()
         return ACCEPTED

@@ -1,0 +1,82 @@
+"""What the simulator can do, and where each ability is."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import ClassVar, Final
+
+from gateways.port import (
+    SDK_VERSION,
+    Account,
+    CallbackRequest,
+    Capability,
+    Flow,
+    LookupResult,
+    Manifest,
+    Operation,
+    Outcome,
+    ProviderEvent,
+)
+from gateways.simulator import operations, webhooks
+
+_BOUND: Final = "bound_"
+_MANIFEST: Final = Manifest(
+    name="simulator",
+    version="1",
+    sdk=SDK_VERSION,
+    capabilities=frozenset(
+        {
+            Capability.AUTHORIZE,
+            Capability.SALE,
+            Capability.CAPTURE,
+            Capability.PARTIAL_CAPTURE,
+            Capability.MULTI_CAPTURE,
+            Capability.VOID,
+            Capability.REFUND,
+            Capability.PARTIAL_REFUND,
+            Capability.THREE_DS,
+            Capability.WEBHOOKS,
+            Capability.LOOKUP_BY_OP_ID,
+            Capability.IDEMPOTENCY,
+            Capability.HEALTH,
+        }
+    ),
+    methods=frozenset({"card"}),
+    idempotency_window=timedelta(days=365),
+    lookup_delay=timedelta(seconds=2),
+    secret_fields=("secret_key", "webhook_secret"),
+    token_prefixes=("tok_", _BOUND),
+)
+
+
+class SimulatorAdapter:
+    """The simulator, behind the port."""
+
+    manifest: ClassVar[Manifest] = _MANIFEST
+
+    def authorize(self, operation: Operation) -> Flow[Outcome]:
+        return operations.authorize(operation)
+
+    def capture(self, operation: Operation) -> Flow[Outcome]:
+        return operations.capture(operation)
+
+    def void(self, operation: Operation) -> Flow[Outcome]:
+        return operations.void(operation)
+
+    def refund(self, operation: Operation) -> Flow[Outcome]:
+        return operations.refund(operation)
+
+    def lookup(self, operation: Operation) -> Flow[LookupResult]:
+        return operations.lookup(operation)
+
+    def probe(self, account: Account) -> Flow[bool]:
+        return operations.probe(account)
+
+    def is_portable(self, token: str) -> bool:
+        """A `bound_…` token belongs to one account; the others stand for portable methods."""
+        return not token.startswith(_BOUND)
+
+    def verify_webhook(self, request: CallbackRequest, secrets: Sequence[str]) -> None:
+        webhooks.verify(request, secrets)
+
+    def parse_webhook(self, request: CallbackRequest) -> list[ProviderEvent]:
+        return webhooks.parse(request)

@@ -1,0 +1,91 @@
+"""Stripe as the registry sees it: what the adapter can do, and where each part is."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import ClassVar, Final
+
+from core.money import Money
+from gateways.port import (
+    SDK_VERSION,
+    CallbackRequest,
+    Capability,
+    Flow,
+    Limits,
+    LookupResult,
+    Manifest,
+    Operation,
+    Outcome,
+    ProviderEvent,
+)
+from gateways.stripe import operations, webhooks
+
+_MINIMA: Final = (
+    "USD 0.50, AED 2, AUD 0.50, BGN 1, BRL 0.50, CAD 0.50, CHF 0.50, CZK 15, DKK 2.50, EUR 0.50, "
+    "GBP 0.30, HKD 4, HUF 175, INR 0.50, JPY 50, MXN 10, MYR 2, NOK 3, NZD 0.50, PLN 2, RON 2, "
+    "SEK 3, SGD 0.50, THB 10"
+)
+"""A snapshot; an account whose limits differ states its own. Source: docs.stripe.com/currencies."""
+_DIGITS: Final = {"INR": 9, "HUF": 12, "JPY": 10}
+
+
+def _limits() -> tuple[Limits, ...]:
+    minima = []
+    for entry in _MINIMA.split(", "):
+        currency, decimal = entry.split(" ")
+        largest = 10 ** _DIGITS.get(currency, 8) - 1
+        minima.append(Limits(currency, Money.parse(decimal, currency).minor_units, largest))
+    return tuple(minima)
+
+
+class StripeAdapter:
+    """Cards through Stripe's PaymentIntents."""
+
+    manifest: ClassVar[Manifest] = Manifest(
+        name="stripe",
+        version="1.0.0",
+        sdk=SDK_VERSION,
+        capabilities=frozenset(
+            {
+                Capability.SALE,
+                Capability.AUTHORIZE,
+                Capability.CAPTURE,
+                Capability.PARTIAL_CAPTURE,
+                Capability.VOID,
+                Capability.REFUND,
+                Capability.PARTIAL_REFUND,
+                Capability.THREE_DS,
+                Capability.WEBHOOKS,
+                Capability.LOOKUP_BY_OP_ID,
+                Capability.IDEMPOTENCY,
+            }
+        ),
+        methods=frozenset({"card"}),
+        limits=_limits(),
+        idempotency_window=timedelta(hours=24),
+        secret_fields=("api_key", "webhook_secret"),
+        token_prefixes=("pm_", "src_", "card_"),
+    )
+
+    def authorize(self, operation: Operation) -> Flow[Outcome]:
+        return operations.authorize(operation)
+
+    def capture(self, operation: Operation) -> Flow[Outcome]:
+        return operations.capture(operation)
+
+    def void(self, operation: Operation) -> Flow[Outcome]:
+        return operations.void(operation)
+
+    def refund(self, operation: Operation) -> Flow[Outcome]:
+        return operations.refund(operation)
+
+    def lookup(self, operation: Operation) -> Flow[LookupResult]:
+        return operations.lookup(operation)
+
+    def is_portable(self, token: str) -> bool:  # noqa: ARG002 - no token of Stripe's leaves it
+        return False
+
+    def verify_webhook(self, request: CallbackRequest, secrets: Sequence[str]) -> None:
+        webhooks.verify(request, secrets)
+
+    def parse_webhook(self, request: CallbackRequest) -> list[ProviderEvent]:
+        return webhooks.parse_events(request)

@@ -1,0 +1,96 @@
+"""The composition root: every part of the product, made once from the settings and handed on."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from prometheus_client import CollectorRegistry
+
+from core.clock import SystemClock
+from core.crypto import Vault
+from core.database import Database, DatabaseSettings
+from core.telemetry import new_registry
+from counterfoil.settings import Settings
+from gateways.breaker import Breakers
+from gateways.dispatcher import Dispatcher
+from gateways.driver import open_client
+from gateways.metrics import GatewayMetrics
+from gateways.registry import Registry, make_registry
+from gateways.simulator import SimulatorAdapter
+from gateways.stripe import StripeAdapter
+from payments import PaymentServices, RuleCheck
+from webhooks.metrics import WebhookMetrics
+from webhooks.processor import Processor
+from webhooks.receiver import Receiver
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Everything one process works with."""
+
+    settings: Settings
+    database: Database
+    metrics: CollectorRegistry
+    payments: PaymentServices
+    receiver: Receiver
+    processor: Processor
+
+
+def built_in_adapters() -> Registry:
+    """Our own adapters and those other packages bring. Raises: AdapterRefused."""
+    return make_registry([SimulatorAdapter(), StripeAdapter()])
+
+
+@asynccontextmanager
+async def open_product(settings: Settings) -> AsyncIterator[Product]:
+    """Connect and wire; everything is closed at the end. Raises: DatabaseUnavailable."""
+    database = await Database.open(
+        DatabaseSettings(settings.app_database_url, pool_size=settings.pool_size)
+    )
+    try:
+        async with open_client() as client:
+            yield _wire(settings, database, client)
+    finally:
+        await database.close()
+
+
+def _wire(settings: Settings, database: Database, client: httpx.AsyncClient) -> Product:
+    clock, metrics, rng = SystemClock(), new_registry(), random.SystemRandom()
+    vault = Vault(settings.encryption_key_bytes)
+    dispatcher = Dispatcher(
+        registry=built_in_adapters(),
+        client=client,
+        breakers=Breakers(clock, rng),
+        clock=clock,
+        rng=rng,
+        metrics=GatewayMetrics(metrics),
+        budget_seconds=settings.provider_call_budget_seconds,
+    )
+    payments = PaymentServices(
+        database=database,
+        dispatcher=dispatcher,
+        vault=vault,
+        clock=clock,
+        random=rng,
+        risk_checks=(RuleCheck(),),
+        lease_seconds=settings.lease_seconds,
+    )
+    callbacks = WebhookMetrics(metrics)
+    return Product(
+        settings=settings,
+        database=database,
+        metrics=metrics,
+        payments=payments,
+        receiver=Receiver(
+            database=database,
+            vault=vault,
+            dispatcher=dispatcher,
+            clock=clock,
+            arrived=asyncio.Event(),
+            metrics=callbacks,
+        ),
+        processor=Processor(payments=payments, random=rng, metrics=callbacks),
+    )

@@ -1,0 +1,43 @@
+"""Background work: operations that are not certain yet, and callbacks that wait in the inbox.
+
+Both are claim loops over their own rows; any number of processes may run them on one database.
+"""
+
+import asyncio
+
+from core.claims import ClaimLoop
+from counterfoil.settings import Settings
+from counterfoil.wiring import Product, open_product
+from payments import PaymentWork
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """Work until `stop` is set, then let running work end."""
+    async with open_product(settings) as product:
+        await run_loops(product, stop)
+
+
+async def run_loops(product: Product, stop: asyncio.Event) -> None:
+    """Both loops until `stop` is set; returns when what was running has ended."""
+    settings, payments = product.settings, product.payments
+    loops = [
+        ClaimLoop(
+            "operations",
+            PaymentWork(payments),
+            payments.random,
+            concurrency=settings.worker_concurrency,
+        ),
+        ClaimLoop(
+            "webhooks",
+            product.processor,
+            payments.random,
+            concurrency=max(2, settings.worker_concurrency // 4),
+            wake=product.receiver.arrived,
+        ),
+    ]
+    async with asyncio.TaskGroup() as tasks:
+        for loop in loops:
+            tasks.create_task(loop.run(settings.shutdown_seconds), name=loop.name)
+        await stop.wait()
+        for loop in loops:
+            loop.stop()

@@ -78,6 +78,7 @@ def create_app(books: Books, public_url: str) -> Starlette:
 
     return Starlette(
         routes=[
+            Route("/v1/{rest:path}", merchant, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             Route("/healthz", health),
             Route("/3ds/{id}", show_action),
             Route("/3ds/{id}", decide_action, methods=["POST"]),
@@ -85,7 +86,6 @@ def create_app(books: Books, public_url: str) -> Starlette:
                 Route(path, _controlled(handler), methods=[method])
                 for method, path, handler in control.ROUTES
             ),
-            Route("/v1/{rest:path}", merchant, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         ],
         exception_handlers={Refused: _refuse, HTTPException: _refuse_http},
         lifespan=lifespan,

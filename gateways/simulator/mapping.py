@@ -8,15 +8,10 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Final
 
-import orjson
-
-from core.errors import Rejected
-from core.money import Money
 from gateways.port import (
     DeclineKind,
     Failure,
@@ -28,8 +23,17 @@ from gateways.port import (
     OutcomeStatus,
     Unparseable,
 )
+from gateways.simulator.reading import (
+    Document,
+    child,
+    flag,
+    moment,
+    money,
+    optional_text,
+    parse,
+    text,
+)
 
-Document = Mapping[str, Any]
 PAYMENT_KINDS: Final = frozenset({"SALE", "AUTHORIZE"})
 _OBJECT_OF_KIND: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -75,9 +79,9 @@ def outcome(operation: Operation, response: HttpResponse) -> Outcome:
     """What the answer to a money call says about the operation. Raises: Unparseable."""
     match response.status:
         case 200 | 201:
-            return _own_outcome(operation, read_json(response))
+            return _own_outcome(operation, parse(response.body))
         case 402:
-            return _own_outcome(operation, _child(read_json(response), "payment"))
+            return _own_outcome(operation, child(parse(response.body), "payment"))
         case 401 | 403:
             return _not_executed(
                 Failure(
@@ -91,7 +95,7 @@ def outcome(operation: Operation, response: HttpResponse) -> Outcome:
         case 429:
             return _not_executed(_turned_away(response), response)
         case 400 | 404 | 405 | 409 | 413 | 415 | 422:
-            return _refused(_text(_child(read_json(response), "error"), "code"))
+            return _refused(text(child(parse(response.body), "error"), "code"))
         case _:
             raise Unparseable(f"status {response.status}")
 
@@ -118,9 +122,9 @@ def found_outcome(operation: Operation, document: Document) -> Outcome:
 
 def operation_kind(document: Document) -> str:
     """SALE, AUTHORIZE, CAPTURE, VOID or REFUND. Raises: Unparseable."""
-    name = _text(document, "object")
+    name = text(document, "object")
     if name == "payment":
-        return "SALE" if _flag(document, "capture") else "AUTHORIZE"
+        return "SALE" if flag(document, "capture") else "AUTHORIZE"
     for kind, object_name in _OBJECT_OF_KIND.items():
         if object_name == name:
             return kind
@@ -129,25 +133,16 @@ def operation_kind(document: Document) -> str:
 
 def document_outcome(document: Document) -> Outcome:
     """What an object says about the operation that made it. Raises: Unparseable."""
-    if _text(document, "object") == "payment":
+    if text(document, "object") == "payment":
         return _payment_outcome(document)
     return _movement_outcome(document)
-
-
-def read_json(response: HttpResponse) -> Document:
-    """Raises: Unparseable."""
-    try:
-        value = orjson.loads(response.body)
-    except orjson.JSONDecodeError as error:
-        raise Unparseable("not JSON") from error
-    return value if isinstance(value, dict) else _unparseable("not an object")
 
 
 def read_document(response: HttpResponse) -> Document:
     """The object a request made or read. Raises: Unparseable."""
     if response.status not in {200, 201}:
         raise Unparseable(f"status {response.status}")
-    return read_json(response)
+    return parse(response.body)
 
 
 def read_page(response: HttpResponse) -> Page:
@@ -156,26 +151,7 @@ def read_page(response: HttpResponse) -> Page:
     found = page.get("data")
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise Unparseable("not a list")
-    return Page(tuple(found), _flag(page, "in_progress"))
-
-
-def read_time(document: Document, name: str) -> datetime:
-    """An aware instant. Raises: Unparseable."""
-    try:
-        moment = datetime.fromisoformat(_text(document, name))
-    except ValueError as error:
-        raise Unparseable(f"{name} is no time") from error
-    return moment if moment.tzinfo is not None else _unparseable(f"{name} has no zone")
-
-
-def read_text(document: Document, name: str) -> str:
-    """A text that must be there. Raises: Unparseable."""
-    return _text(document, name)
-
-
-def read_child(document: Document, name: str) -> Document:
-    """An object that must be there. Raises: Unparseable."""
-    return _child(document, name)
+    return Page(tuple(found), flag(page, "in_progress"))
 
 
 def failure_of(code: str, details: Document) -> Failure:
@@ -183,32 +159,32 @@ def failure_of(code: str, details: Document) -> Failure:
     kind, elsewhere = _DECLINES.get(code, (DeclineKind.OTHER, False))
     return Failure(
         "declined" if kind is not DeclineKind.OTHER else "refused",
-        _optional_text(details, "message") or "The provider refused.",
+        optional_text(details, "message") or "The provider refused.",
         decline=kind,
         provider_code=code,
-        network_code=_optional_text(details, "network_code"),
-        advice_code=_optional_text(details, "advice_code"),
+        network_code=optional_text(details, "network_code"),
+        advice_code=optional_text(details, "advice_code"),
         retry_other_provider=elsewhere,
     )
 
 
 def _payment_outcome(document: Document) -> Outcome:
-    raw = _text(document, "status")
+    raw = text(document, "status")
     status = _payment_status(document, raw)
     failure = None
     if status is OutcomeStatus.DECLINED:
-        details = _child(document, "decline") if raw == "declined" else {}
-        failure = failure_of(_text(details, "code") if details else f"payment_{raw}", details)
-    sold = status is OutcomeStatus.SUCCEEDED and _flag(document, "capture")
+        details = child(document, "decline") if raw == "declined" else {}
+        failure = failure_of(text(details, "code") if details else f"payment_{raw}", details)
+    sold = status is OutcomeStatus.SUCCEEDED and flag(document, "capture")
     return Outcome(
         status,
-        provider_ref=_text(document, "id"),
-        amount=_money(document, "amount"),
-        fee=_money(document, "fee") if sold else None,
+        provider_ref=text(document, "id"),
+        amount=money(document, "amount"),
+        fee=money(document, "fee") if sold else None,
         failure=failure,
         next_action=_next_action(document) if raw == "requires_action" else None,
         raw_status=raw,
-        occurred_at=read_time(document, "updated" if status in _FINAL else "created"),
+        occurred_at=moment(document, "updated" if status in _FINAL else "created"),
     )
 
 
@@ -223,32 +199,32 @@ def _payment_status(document: Document, raw: str) -> OutcomeStatus:
         return OutcomeStatus.DECLINED
     if raw not in _AUTHORIZED:
         raise Unparseable("unknown status")
-    reserved = _money(document, "amount_authorized").minor_units
+    reserved = money(document, "amount_authorized").minor_units
     if not reserved and raw in {"voided", "expired"}:
         return OutcomeStatus.DECLINED
-    if reserved != _money(document, "amount").minor_units:
+    if reserved != money(document, "amount").minor_units:
         raise Unparseable("authorized another amount than it says")
-    if _flag(document, "capture") and raw != "captured":
+    if flag(document, "capture") and raw != "captured":
         raise Unparseable("a sale that is not captured")
     return OutcomeStatus.SUCCEEDED
 
 
 def _movement_outcome(document: Document) -> Outcome:
     """A capture, void or refund is done when it exists; a refund may be sent back later."""
-    raw = _text(document, "status")
+    raw = text(document, "status")
     if raw not in {"succeeded", "failed"}:
         raise Unparseable("unknown status")
-    capture = _text(document, "object") == "capture"
+    capture = text(document, "object") == "capture"
     done = raw == "succeeded"
-    reason = _optional_text(document, "reason")
+    reason = optional_text(document, "reason")
     return Outcome(
         OutcomeStatus.SUCCEEDED if done else OutcomeStatus.REVERSED,
-        provider_ref=_text(document, "id"),
-        amount=_money(document, "amount"),
-        fee=_money(document, "fee") if capture else None,
+        provider_ref=text(document, "id"),
+        amount=money(document, "amount"),
+        fee=money(document, "fee") if capture else None,
         failure=None if done else Failure("returned", "The refund came back."),
         raw_status=reason or raw,
-        occurred_at=read_time(document, "created"),
+        occurred_at=moment(document, "created"),
     )
 
 
@@ -288,42 +264,7 @@ def _refused(code: str) -> Outcome:
 
 
 def _next_action(document: Document) -> NextAction:
-    action = _child(document, "next_action")
-    if _text(action, "type") != "redirect":
+    action = child(document, "next_action")
+    if text(action, "type") != "redirect":
         raise Unparseable("unknown action")
-    return NextAction(NextActionKind.REDIRECT, url=_text(action, "url"))
-
-
-def _money(document: Document, name: str) -> Money:
-    """Raises: Unparseable."""
-    units = document.get(name)
-    if isinstance(units, bool) or not isinstance(units, int) or units < 0:
-        raise Unparseable(f"{name} is no amount")
-    try:
-        return Money(units, _text(document, "currency"))
-    except Rejected as error:
-        raise Unparseable(f"{name} is no amount") from error
-
-
-def _text(document: Document, name: str) -> str:
-    value = document.get(name)
-    return value if isinstance(value, str) and value else _unparseable(f"{name} is missing")
-
-
-def _optional_text(document: Document, name: str) -> str | None:
-    value = document.get(name)
-    return value if isinstance(value, str) and value else None
-
-
-def _flag(document: Document, name: str) -> bool:
-    value = document.get(name)
-    return value if isinstance(value, bool) else _unparseable(f"{name} is missing")
-
-
-def _child(document: Document, name: str) -> Document:
-    value = document.get(name)
-    return value if isinstance(value, dict) else _unparseable(f"{name} is missing")
-
-
-def _unparseable(reason: str) -> NoReturn:
-    raise Unparseable(reason)
+    return NextAction(NextActionKind.REDIRECT, url=text(action, "url"))

@@ -13,11 +13,10 @@ from typing import Final
 from gateways.port import (
     BadSignature,
     CallbackRequest,
-    HttpResponse,
     ProviderEvent,
     StaleSignature,
 )
-from gateways.simulator import mapping
+from gateways.simulator import mapping, reading
 
 HEADER: Final = "simulator-signature"
 TOLERANCE_SECONDS: Final = 300
@@ -63,12 +62,12 @@ def _read_header(header: str) -> tuple[str, list[str]]:
 
 def parse(request: CallbackRequest) -> list[ProviderEvent]:
     """One event. A type we do not act on has no outcome. Raises: Unparseable."""
-    event = mapping.read_json(HttpResponse(200, {}, request.body))
-    event_id, type = mapping.read_text(event, "id"), mapping.read_text(event, "type")
-    occurred_at = mapping.read_time(event, "created")
+    event = reading.parse(request.body)
+    event_id, type = reading.text(event, "id"), reading.text(event, "type")
+    occurred_at = reading.moment(event, "created")
     if type not in _TYPES:
         return [ProviderEvent(event_id, type, occurred_at)]
-    document = mapping.read_child(event, "data")
+    document = reading.child(event, "data")
     kind = mapping.operation_kind(document)
     outcome = mapping.document_outcome(document)
     paid = kind in mapping.PAYMENT_KINDS
@@ -80,8 +79,8 @@ def parse(request: CallbackRequest) -> list[ProviderEvent]:
             occurred_at,
             outcome=outcome,
             operation_kind=kind,
-            operation_id=None if reference is None else mapping.read_text(document, "reference"),
+            operation_id=None if reference is None else reading.text(document, "reference"),
             provider_ref=outcome.provider_ref,
-            payment_ref=mapping.read_text(document, "id" if paid else "payment"),
+            payment_ref=reading.text(document, "id" if paid else "payment"),
         )
     ]

@@ -114,19 +114,24 @@ class PageBuild:
         began = self._clock.monotonic()
         try:
             await self._build_once()
-        except (BuildFailed, OSError) as failure:
+        except Exception as failure:  # noqa: BLE001 - a worker's edge: this must not end the server
             failed = self._as_state(failure)
             log.warning("graphiql.build_failed", reason=failed.reason, output=failed.output)
             return failed
         log.info("graphiql.ready", seconds=round(self._clock.monotonic() - began, 1))
         return Ready(self._target)
 
-    def _as_state(self, failure: BuildFailed | OSError) -> Failed:
+    def _as_state(self, failure: Exception) -> Failed:
         now = self._clock.monotonic()
-        if isinstance(failure, BuildFailed):
-            return Failed(failure.reason, failure.remedy, failure.output, now)
-        remedy = "Check that the data directory is writable and has 1 GB free."
-        return Failed(f"The build could not use its files: {failure.strerror}.", remedy, "", now)
+        match failure:
+            case BuildFailed():
+                return Failed(failure.reason, failure.remedy, failure.output, now)
+            case OSError():
+                remedy = "Check that the data directory is writable and has 1 GB free."
+                return Failed("The build could not use its files.", remedy, str(failure), now)
+            case _:
+                remedy = "This is a fault of Counterfoil: please report it."
+                return Failed("The build broke.", remedy, repr(failure), now)
 
     async def _build_once(self) -> None:
         await asyncio.to_thread(self._home.mkdir, parents=True, exist_ok=True)
@@ -288,9 +293,10 @@ def be_nice(pid: int) -> None:
 
 async def end_group(process: asyncio.subprocess.Process) -> None:
     """Ends npm and everything it started; does nothing after a normal end."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
 def tail(output: Path) -> str:

@@ -1,0 +1,310 @@
+"""A newcomer's first minute, in a real browser: the page opens, the first tab makes a payment."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+import strawberry
+import uvicorn
+from playwright.async_api import ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import Request as BrowserRequest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from counterfoil.graphiql import Graphiql
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+KEY = "cf_test_0123456789"
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+TABS = [
+    "FirstPayment", "Webhooks", "LedgerEntries", "Statement", "Decline", "Refund", "Providers",
+]  # fmt: skip
+
+pytestmark = [
+    pytest.mark.timeout(300),  # the first run on a machine builds the page
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs /usr/bin/chromium"),
+]
+
+
+@strawberry.type
+class Money:
+    decimal: str
+    currency: str
+
+
+@strawberry.type
+class Provider:
+    name: str
+
+
+@strawberry.type
+class Operation:
+    kind: str
+    status: str
+    provider_ref: str
+
+
+@strawberry.type
+class Attempt:
+    number: int
+    status: str
+    provider: Provider
+    operations: list[Operation]
+
+
+@strawberry.type
+class Payment:
+    id: strawberry.ID
+    status: str
+    amount: Money
+    amount_captured: Money
+    fees: Money
+    net: Money
+    attempts: list[Attempt]
+
+
+@strawberry.interface
+class Error:
+    code: str
+    message: str
+    retryable: bool
+    correlation_id: strawberry.ID
+
+
+@strawberry.type
+class FieldError:
+    path: list[str]
+    code: str
+    message: str
+
+
+@strawberry.type
+class ValidationError(Error):
+    fields: list[FieldError]
+
+
+@strawberry.type
+class PaymentPayload:
+    payment: Payment
+    replayed: bool
+
+
+@strawberry.input
+class MoneyInput:
+    decimal: str
+    currency: str
+
+
+@strawberry.input
+class PaymentMethodInput:
+    token: str
+
+
+@strawberry.input
+class PaymentCreateInput:
+    idempotency_key: str
+    amount: MoneyInput
+    method: PaymentMethodInput
+
+
+PaymentCreateResult = Annotated[
+    PaymentPayload | ValidationError, strawberry.union("PaymentCreateResult")
+]
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def payment(self, id: strawberry.ID) -> Payment | None:
+        return None
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    def payment_create(
+        self, info: strawberry.Info[dict[str, Any]], input: PaymentCreateInput
+    ) -> PaymentCreateResult:
+        payments: dict[str, Payment] = info.context["payments"]
+        replayed = input.idempotency_key in payments
+        if not replayed:
+            payments[input.idempotency_key] = a_payment(len(payments) + 1, input.amount)
+        return PaymentPayload(payment=payments[input.idempotency_key], replayed=replayed)
+
+
+def a_payment(number: int, amount: MoneyInput) -> Payment:
+    money = Money(decimal=amount.decimal, currency=amount.currency)
+    sale = Operation(kind="SALE", status="SUCCEEDED", provider_ref=f"sim_{number}")
+    attempt = Attempt(
+        number=1, status="CAPTURED", provider=Provider(name="Simulator A"), operations=[sale]
+    )
+    return Payment(
+        id=strawberry.ID(f"pay_{number:026d}"),
+        status="CAPTURED",
+        amount=money,
+        amount_captured=money,
+        fees=Money(decimal="1.75", currency=amount.currency),
+        net=Money(decimal="48.15", currency=amount.currency),
+        attempts=[attempt],
+    )
+
+
+@dataclass
+class Api:
+    """A GraphQL endpoint that remembers each payment and refuses whoever has not the key."""
+
+    payments: dict[str, Payment] = field(default_factory=dict)
+    schema: strawberry.Schema = field(
+        default_factory=lambda: strawberry.Schema(query=Query, mutation=Mutation)
+    )
+
+    async def answer(self, request: Request) -> JSONResponse:
+        if request.headers.get("authorization") != f"Bearer {KEY}":
+            return JSONResponse({"errors": [{"message": "UNAUTHENTICATED"}]}, 401)
+        body = await request.json()
+        result = await self.schema.execute(
+            body["query"],
+            variable_values=body.get("variables"),
+            operation_name=body.get("operationName"),
+            context_value={"payments": self.payments},
+        )
+        errors = [error.formatted for error in result.errors or []]
+        return JSONResponse({"data": result.data} | ({"errors": errors} if errors else {}))
+
+
+@dataclass
+class Seen:
+    """What a browser complained about, and every address it asked for."""
+
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def watch(self, page: Page) -> None:
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("requestfailed", self._failed)
+        page.on("request", lambda request: self.requests.append(request.url))
+
+    def _failed(self, request: BrowserRequest) -> None:
+        # A reload aborts what the page it leaves was still fetching; a blocked request is not that.
+        if request.failure != "net::ERR_ABORTED":
+            self.complaints.append(f"{request.failure}: {request.url}")
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(f"{message.text} {message.location}")
+
+
+@asynccontextmanager
+async def serving(app: Starlette) -> AsyncIterator[str]:
+    config = uvicorn.Config(app, log_level="error", ws="none", lifespan="off")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.serve(sockets=[listener]))
+            while not server.started:  # noqa: ASYNC110 - uvicorn offers no event
+                await asyncio.sleep(0.01)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            server.should_exit = True
+
+
+@asynccontextmanager
+async def a_window(origin: str, seen: Seen) -> AsyncIterator[Page]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = await browser.new_page(viewport={"width": 1400, "height": 900})
+        seen.watch(page)
+        await page.goto(f"{origin}/graphiql")
+        await page.get_by_role("tab", name="FirstPayment").wait_for()
+        yield page
+        await browser.close()
+
+
+async def run_tab(page: Page) -> str:
+    """Presses the button once every editor is filled; returns the answer's text once it is there.
+
+    Before its editors exist GraphiQL ignores the button.
+    """
+    await page.locator(".result-window .monaco-editor").wait_for()
+    for editor, text in (
+        (".graphiql-query-editor", "FirstPayment"),
+        (".graphiql-editor-tool", "tok_success"),
+    ):
+        await page.locator(f"{editor} .view-lines").first.get_by_text(text).first.wait_for()
+    async with page.expect_response("**/graphql"):
+        await page.locator(".graphiql-execute-button").click()
+    # Not wait_for_function: it evaluates a string, which the page's policy refuses.
+    await expect(page.locator(".result-window .view-lines")).to_contain_text("}")
+    return await text_of(page, ".result-window")
+
+
+async def text_of(page: Page, editor: str) -> str:
+    text = await page.locator(f"{editor} .view-lines").first.inner_text()
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def an_app(data_dir: Path, api: Api) -> Starlette:
+    page = Graphiql(
+        data_dir=data_dir, sources=ROOT / "graphiql", demo_key=lambda: KEY, enabled=True
+    )
+    endpoint = Route("/graphql", api.answer, methods=["POST"])
+    return Starlette(routes=[*page.routes(), endpoint])
+
+
+async def test_a_newcomer_makes_a_payment_by_pressing_one_button(page_data_dir: Path) -> None:
+    api, seen = Api(), Seen()
+
+    async with serving(an_app(page_data_dir, api)) as origin, a_window(origin, seen) as page:
+        tabs = await page.get_by_role("tab").all_inner_texts()
+        first = await run_tab(page)
+        second = await run_tab(page)
+        await keep_screenshot(page, "first_payment")
+        await page.get_by_role("tab", name="Refund").click()
+        refund = await text_of(page, ".graphiql-editor-tool")
+        await page.reload()
+        await page.get_by_role("tab", name="FirstPayment").click()
+        third = await run_tab(page)
+
+    assert [tab.strip() for tab in tabs if tab.strip()] == TABS
+    assert '"status": "CAPTURED"' in first
+    assert '"replayed": false' in first
+    assert '"replayed": true' in second
+    assert '"replayed": false' in third
+    assert len(api.payments) == 2
+    assert "pay_00000000000000000000000001" in refund
+    assert seen.complaints == []
+    assert [url for url in seen.requests if not url.startswith((f"{origin}/", "data:"))] == []
+
+
+async def test_the_key_is_filled_in_and_never_stored(page_data_dir: Path) -> None:
+    api, seen = Api(), Seen()
+
+    async with serving(an_app(page_data_dir, api)) as origin, a_window(origin, seen) as page:
+        await run_tab(page)
+        await page.get_by_role("button", name="Headers").click()
+        await page.get_by_text("Authorization").first.wait_for()
+        await keep_screenshot(page, "headers")
+        shown = await page.locator(".graphiql-editor-tool").inner_text()
+        stored = await page.evaluate("JSON.stringify(localStorage)")
+
+    assert KEY in shown
+    assert "FirstPayment" in stored
+    assert KEY not in stored
+
+
+async def keep_screenshot(page: Page, name: str) -> None:
+    """Leaves a picture for a person to look at, where COUNTERFOIL_SCREENSHOTS says."""
+    if folder := os.environ.get("COUNTERFOIL_SCREENSHOTS"):
+        await page.screenshot(path=Path(folder) / f"{name}.png")

@@ -76,13 +76,20 @@ def work() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Create roles and bring the database to the newest schema."""
+    """Create roles and bring the database to the newest schema; with COUNTERFOIL_DEMO=on and a
+    simulator in COUNTERFOIL_SIMULATOR_URL set up the demo tenant too.
+    """
     from counterfoil import migrate as migration  # noqa: PLC0415
-    from counterfoil.startup import with_database  # noqa: PLC0415
+    from counterfoil.startup import with_database, with_encryption_key  # noqa: PLC0415
 
-    with with_database(_settings()) as settings, out.status("Migrating …"):
-        revision = migration.migrate(settings.admin_database_url, settings.app_database_url)
-    out.print(f"The database is at revision {revision}.")
+    with with_database(_settings()) as settings:
+        with out.status("Migrating …"):
+            revision = migration.migrate(settings.admin_database_url, settings.app_database_url)
+        out.print(f"The database is at revision {revision}.")
+        if settings.demo == "on" and settings.simulator_url:
+            from counterfoil.bootstrap import set_up  # noqa: PLC0415
+
+            asyncio.run(set_up(with_encryption_key(settings)))
 
 
 @app.command(

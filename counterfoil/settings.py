@@ -30,7 +30,13 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from core.errors import Rejected
 
 PREFIX = "COUNTERFOIL_"
-NOT_SETTINGS = frozenset({"COUNTERFOIL_CI_NO_SKIPS"})  # read by the test suite only
+NOT_SETTINGS = frozenset(
+    {
+        "COUNTERFOIL_CI_NO_SKIPS",  # the test suite's
+        "COUNTERFOIL_SCREENSHOTS",  # the test suite's
+        "COUNTERFOIL_SIMULATOR_PUBLIC_URL",  # the simulator's
+    }
+)
 LEASE_MARGIN_SECONDS_MIN = 2.0
 
 

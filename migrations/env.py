@@ -28,6 +28,8 @@ def is_compared(_item: Any, name: str | None, kind: str, reflected: bool, _other
 
 
 def run(connection: Connection) -> None:
+    # Comments, like constraints and indexes, are written in the SQL files only.
+    connection.dialect.supports_comments = False
     context.configure(
         connection=connection,
         target_metadata=SQLModel.metadata,

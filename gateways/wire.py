@@ -6,6 +6,7 @@ Whatever goes wrong is sorted into two kinds here: nothing was sent, or it may h
 import asyncio
 import http.cookiejar
 import re
+import ssl
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,8 +40,13 @@ class NoAnswer(Exception):
         super().__init__(code)
 
 
-def make_client(*, connections_max: int = 1000) -> httpx.AsyncClient:
-    """A client without redirects, retries, cookies or settings from the environment."""
+def make_client(
+    *, connections_max: int = 1000, certificates: ssl.SSLContext | None = None
+) -> httpx.AsyncClient:
+    """A client without redirects, retries, cookies or settings from the environment.
+
+    `certificates` says whom to trust; by default the usual authorities. One client per process.
+    """
     limits = httpx.Limits(
         max_connections=connections_max,
         max_keepalive_connections=connections_max // 4,
@@ -48,7 +54,12 @@ def make_client(*, connections_max: int = 1000) -> httpx.AsyncClient:
     )
     no_cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     return httpx.AsyncClient(
-        transport=httpx.AsyncHTTPTransport(limits=limits, retries=0, trust_env=False),
+        transport=httpx.AsyncHTTPTransport(
+            verify=True if certificates is None else certificates,
+            limits=limits,
+            retries=0,
+            trust_env=False,
+        ),
         follow_redirects=False,
         trust_env=False,
         cookies=no_cookies,

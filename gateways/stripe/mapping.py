@@ -38,6 +38,12 @@ STATE_CODES: Final = frozenset(
 """The object is not in a state for this; it may have been done already, so it is fetched."""
 
 
+_REFUSALS: Final = {
+    400: frozenset({"invalid_request_error", "card_error"}),
+    402: frozenset({"card_error"}),
+    404: frozenset({"invalid_request_error"}),
+}
+"""Only these answers prove that Stripe read the request and refused it."""
 BALANCE_RETRY_SECONDS: Final = 3600.0
 """How long to leave a refund alone that the account's balance cannot cover."""
 
@@ -181,7 +187,7 @@ def refusal(response: HttpResponse) -> Outcome:
 
 
 def _declined(response: HttpResponse, error: Json, code: str | None) -> Outcome:
-    if response.status not in {400, 402, 404}:
+    if error["type"] not in _REFUSALS.get(response.status, ()):
         raise Unparseable(f"HTTP {response.status}")
     if code == "balance_insufficient":
         return _not_executed(response, code, retry_after_seconds=BALANCE_RETRY_SECONDS)

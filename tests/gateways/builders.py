@@ -1,6 +1,7 @@
 """Things the gateway tests are about, with everything that does not matter filled in."""
 
 import random
+import ssl
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -132,6 +133,14 @@ class PlainAdapter:
         return not token.startswith("bound_")
 
 
+TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Loading the usual authorities takes longer than a test."""
+
+
+def a_client() -> httpx.AsyncClient:
+    return make_client(certificates=TRUSTS_NOBODY)
+
+
 @dataclass
 class Bench:
     """A dispatcher with a fake clock, and note taken of each commit of SENT."""
@@ -140,7 +149,7 @@ class Bench:
     clock: FakeClock = field(default_factory=FakeClock)
     committed: list[HttpCall] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
-    client: httpx.AsyncClient = field(default_factory=make_client)
+    client: httpx.AsyncClient = field(default_factory=a_client)
     metrics_registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def __post_init__(self) -> None:

@@ -32,8 +32,15 @@ from gateways.port import (
     OutcomeStatus,
 )
 from gateways.transcript import MASK, pack_call, unpack_call
-from gateways.wire import RESPONSE_BYTES_MAX, make_client
-from tests.gateways.builders import BASE_URL, FakeClock, an_operation, one_call, two_calls
+from gateways.wire import RESPONSE_BYTES_MAX
+from tests.gateways.builders import (
+    BASE_URL,
+    FakeClock,
+    a_client,
+    an_operation,
+    one_call,
+    two_calls,
+)
 
 CALLER = Caller("acme", "SALE", correlation_id="cor-1", secrets=("sk_test_key",))
 
@@ -54,7 +61,7 @@ async def drive(
 
     clock = clock or SystemClock()
     prepared = prepare(flow)
-    async with make_client() as client:
+    async with a_client() as client:
         try:
             outcome = await Driver(client, clock).run(
                 prepared,
@@ -309,7 +316,7 @@ async def test_a_cancelled_call_says_that_money_may_have_moved() -> None:
     prepared = prepare(one_call(an_operation()))
     with respx.mock:
         respx.post(f"{BASE_URL}/charge").mock(side_effect=hang)
-        async with make_client() as client:
+        async with a_client() as client:
             clock = SystemClock()
             task = asyncio.ensure_future(
                 Driver(client, clock).run(

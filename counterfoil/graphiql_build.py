@@ -174,10 +174,10 @@ def source_key(sources: Path) -> str:
 
 
 def source_files(sources: Path) -> Iterator[Path]:
-    for path in sources.rglob("*"):
-        inside = path.relative_to(sources).parts
-        if path.is_file() and NOT_SOURCES.isdisjoint(inside):
-            yield path
+    """Every source file. Pruned while walking: a developer's `node_modules` is 20 000 files."""
+    for folder, subfolders, names in os.walk(sources):
+        subfolders[:] = [name for name in subfolders if name not in NOT_SOURCES]
+        yield from (Path(folder) / name for name in names)
 
 
 @asynccontextmanager

@@ -119,7 +119,7 @@ async def merchant(request: Request) -> Response:
     )
     simulator.busy.update(marks)
     try:
-        if simulator.latency_ms:
+        if simulator.latency_ms and request.method == "POST":
             await asyncio.sleep(simulator.latency_ms / 1000)
         reply = await simulator.books.run(lambda tx: pipeline.handle(tx, call))
     finally:

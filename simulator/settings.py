@@ -14,7 +14,7 @@ _DELAY_MS_MAX = 10 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long things take. `latency_ms` passes before a request is looked at."""
+    """How long things take. `latency_ms` passes before a POST is looked at."""
 
     latency_ms: int = 0
     pending_delay_ms: int = 1000

@@ -81,7 +81,7 @@ def outcome(operation: Operation, response: HttpResponse) -> Outcome:
         case 200 | 201:
             return _own_outcome(operation, parse(response.body))
         case 402:
-            return _own_outcome(operation, child(parse(response.body), "payment"))
+            return _declined(operation, child(parse(response.body), "payment"))
         case 401 | 403:
             return _not_executed(
                 Failure(
@@ -105,6 +105,14 @@ def _own_outcome(operation: Operation, document: Document) -> Outcome:
     if document.get("reference") != operation.id:
         raise Unparseable("the answer does not echo our reference")
     return found_outcome(operation, document)
+
+
+def _declined(operation: Operation, payment: Document) -> Outcome:
+    """402 with a payment that is anything but declined contradicts itself."""
+    said = _own_outcome(operation, payment)
+    if said.status is not OutcomeStatus.DECLINED:
+        raise Unparseable("refused and not declined")
+    return said
 
 
 def found_outcome(operation: Operation, document: Document) -> Outcome:

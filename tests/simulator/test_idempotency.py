@@ -1,11 +1,12 @@
 """One key, one effect, one answer."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.simulator.process import Merchant, SimulatorProcess
+from tests.simulator.process import Merchant, SimulatorProcess, eventually
 
 
 def pay_in_parallel(merchant: Merchant, times: int) -> list[httpx.Response]:
@@ -40,19 +41,19 @@ def test_a_request_whose_first_is_in_progress_is_told_so(simulator: SimulatorPro
 
 
 def test_a_lookup_says_that_a_request_is_still_in_progress(simulator: SimulatorProcess) -> None:
-    simulator.control("/_config", latency_ms=300)
+    simulator.control("/_config", latency_ms=1000)
     merchant = simulator.merchant()
+
+    def lookup() -> Any:
+        return merchant.get("/v1/operations", reference="op_1").json()
 
     with ThreadPoolExecutor(1) as pool:
         paying = pool.submit(merchant.pay, "tok_success")
-        asked = 0
-        while not paying.done():
-            asked += 1
-            found = merchant.get("/v1/operations", reference="op_1").json()
-            assert found["in_progress"] or found["data"]
+        eventually(lambda: lookup()["in_progress"])
+        paying.result()
 
-    assert asked
-    assert merchant.get("/v1/operations", reference="op_1").json()["in_progress"] is False
+    assert lookup()["in_progress"] is False
+    assert lookup()["data"]
 
 
 @pytest.mark.parametrize("token", ["tok_decline_hard", "tok_requires_action", "tok_success"])

@@ -32,6 +32,7 @@ __all__ = [
     "configure_logging",
     "correlation",
     "correlation_id",
+    "is_correlated",
     "new_registry",
     "redact",
     "write_metrics",
@@ -68,6 +69,11 @@ def correlation_id() -> str:
         found = str(new_id())
         _current.set(found)
     return found
+
+
+def is_correlated() -> bool:
+    """Whether a correlation id is bound already."""
+    return _current.get() is not None
 
 
 def accept_correlation_id(header: str | None, traceparent: str | None) -> str:

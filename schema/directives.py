@@ -1,6 +1,6 @@
 """The three directives every field speaks: who may see it, and what it costs.
 
-    @requires(scope)    the caller's key needs this scope
+    @requires(scope)    the caller's key needs this scope; on a type: to narrow to it
     @public(reason)     no scope, and why that is safe; only on root fields
     @cost(weight, per)  what the field costs; `per` names the argument that multiplies its subtree
 
@@ -59,9 +59,12 @@ class Scope(Enum):
 
 
 @strawberry.schema_directive(
-    locations=[Location.FIELD_DEFINITION],
+    locations=[Location.FIELD_DEFINITION, Location.OBJECT],
     name="requires",
-    description="The field needs this scope; without it the whole request is refused (FORBIDDEN).",
+    description=(
+        "The field needs this scope; without it the whole request is refused (FORBIDDEN)."
+        " On a type: narrowing to it (`... on Payment`) needs the scope."
+    ),
 )
 class Requires:
     """The field needs this scope; without it the whole request is refused and nothing runs."""

@@ -1,0 +1,165 @@
+"""The document store: each document is parsed, limited, validated and analysed once.
+
+Kept by the SHA-256 of text and operation name, least recently used out first, bounded by number and
+by estimated size. A refusal is kept like a document, so repeating a bad one costs nothing either.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    specified_rules,
+    validate,
+)
+
+from schema.endpoint.analysis import Demands, analyse
+from schema.endpoint.limits import check_limits, check_tokens
+from schema.endpoint.ports import Limits
+from schema.endpoint.problems import LimitExceeded, Refusal
+from schema.endpoint.rules import Rules
+
+_TOKEN_BYTES: Final = 500
+"""Memory of a parsed document per token, measured: tokens, nodes, locations."""
+_ENTRY_BYTES: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document that may be executed, and what it demands."""
+
+    document: DocumentNode
+    operation: OperationDefinitionNode
+    demands: Demands
+
+    @property
+    def is_query(self) -> bool:
+        """Whether the operation only reads."""
+        return self.operation.operation is OperationType.QUERY
+
+    @property
+    def is_mutation(self) -> bool:
+        """Whether the operation writes."""
+        return self.operation.operation is OperationType.MUTATION
+
+
+class DocumentStore:
+    """Prepared documents and refusals of one schema."""
+
+    def __init__(
+        self, schema: GraphQLSchema, rules: Rules, limits: Limits, *, production: bool
+    ) -> None:
+        self._schema = schema
+        self._rules = rules
+        self._limits = limits
+        self._hide_suggestions = production
+        self._validation = list(specified_rules)
+        if production:
+            self._validation.append(NoSchemaIntrospectionCustomRule)
+        self._kept: OrderedDict[bytes, tuple[Prepared | Refusal, int]] = OrderedDict()
+        self._bytes = 0
+        self.hits = 0
+        self.misses = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def estimated_bytes(self) -> int:
+        """Estimated memory of what is kept."""
+        return self._bytes
+
+    def get(self, text: str, operation_name: str | None) -> Prepared | Refusal:
+        """The prepared document, or why it is refused."""
+        key = sha256(f"{operation_name or ''}\0{text}".encode()).digest()
+        if found := self._kept.get(key):
+            self.hits += 1
+            self._kept.move_to_end(key)
+            return found[0]
+        self.misses += 1
+        prepared, size = self._prepare(text, operation_name)
+        self._keep(key, prepared, size)
+        return prepared
+
+    def _prepare(self, text: str, operation_name: str | None) -> tuple[Prepared | Refusal, int]:
+        try:
+            document = self._parse(text)
+            prepared = self._check(document, operation_name)
+        except Refusal as refusal:
+            return refusal.with_traceback(None), _ENTRY_BYTES
+        tokens = document.token_count
+        return prepared, _ENTRY_BYTES + 4 * len(text) + _TOKEN_BYTES * tokens
+
+    def _parse(self, text: str) -> DocumentNode:
+        limits = self._limits
+        if len(text) > limits.characters:
+            message = f"The document may have at most {limits.characters} characters."
+            raise LimitExceeded("characters", limits.characters, message)
+        try:
+            return parse(text, max_lexical_tokens=limits.tokens, max_comments=limits.comments)
+        except GraphQLError as error:
+            if "Parsing aborted" in error.message:
+                raise LimitExceeded("tokens", limits.tokens, error.message) from None
+            raise Refusal.of("GRAPHQL_PARSE_FAILED", [error]) from None
+
+    def _check(self, document: DocumentNode, operation_name: str | None) -> Prepared:
+        check_tokens(document, self._limits)
+        check_limits(document, self._limits)
+        errors = validate(
+            self._schema,
+            document,
+            self._validation,
+            max_errors=self._limits.errors,
+            hide_suggestions=self._hide_suggestions,
+        )
+        if errors:
+            raise Refusal.of("GRAPHQL_VALIDATION_FAILED", errors)
+        operation = _choose(document, operation_name)
+        fragments = {
+            node.name.value: node
+            for node in document.definitions
+            if isinstance(node, FragmentDefinitionNode)
+        }
+        demands = analyse(self._schema, self._rules, fragments, operation)
+        if operation.operation is OperationType.MUTATION and len(demands.root_fields) > 1:
+            message = "A mutation may have one root field, so that its outcome is one."
+            raise LimitExceeded("mutations", 1, message)
+        if operation.operation is OperationType.SUBSCRIPTION:
+            message = "Subscriptions are not served over this endpoint."
+            raise Refusal.because("SUBSCRIPTION_NOT_SUPPORTED", message)
+        return Prepared(document, operation, demands)
+
+    def _keep(self, key: bytes, prepared: Prepared | Refusal, size: int) -> None:
+        self._kept[key] = (prepared, size)
+        self._bytes += size
+        while len(self._kept) > self._limits.store_entries or (
+            self._bytes > self._limits.store_bytes and len(self._kept) > 1
+        ):
+            _, (_, dropped) = self._kept.popitem(last=False)
+            self._bytes -= dropped
+
+
+def _choose(document: DocumentNode, operation_name: str | None) -> OperationDefinitionNode:
+    """The operation to execute. Raises: Refusal."""
+    operations = [
+        node for node in document.definitions if isinstance(node, OperationDefinitionNode)
+    ]
+    if operation_name:
+        named = [node for node in operations if node.name and node.name.value == operation_name]
+        if named:
+            return named[0]
+        message = f"There is no operation named {operation_name[:80]}."
+        raise Refusal.because("OPERATION_NOT_FOUND", message)
+    if len(operations) == 1:
+        return operations[0]
+    message = "`operationName` must say which of the operations to execute."
+    raise Refusal.because("OPERATION_NOT_FOUND", message)

@@ -1,0 +1,248 @@
+"""The ASGI application that answers GraphQL over HTTP."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import Any, Final, TypeGuard, cast
+
+import strawberry
+import structlog
+from graphql import ExecutionResult, GraphQLSchema, execute
+from strawberry.execution.is_awaitable import optimized_is_awaitable
+
+from core.errors import Unavailable
+from core.telemetry import accept_correlation_id, correlation, correlation_id, is_correlated
+from schema.endpoint.answer import (
+    Answer,
+    answer_internal,
+    answer_problem,
+    answer_refusal,
+    answer_result,
+    answer_unavailable,
+    write_json,
+)
+from schema.endpoint.asgi import (
+    BodyTooLarge,
+    ClientGone,
+    Connection,
+    HttpRequest,
+    Receive,
+    Send,
+    read_body,
+    send_response,
+)
+from schema.endpoint.documents import DocumentStore, Prepared
+from schema.endpoint.metrics import GraphQLMetrics
+from schema.endpoint.ports import Authenticate, Caller, ContextFactory, Limits, Unauthenticated
+from schema.endpoint.problems import HttpProblem, LimitExceeded, Refusal
+from schema.endpoint.request import (
+    GRAPHQL_JSON,
+    GraphQLRequest,
+    check_content_type,
+    check_length,
+    check_method,
+    negotiate,
+    parse_body,
+    parse_query_string,
+    too_large,
+)
+from schema.endpoint.rules import read_rules
+
+logger = structlog.get_logger(__name__)
+
+UNAUTHENTICATED_MESSAGE: Final = "A valid API key is required."
+_IS_AWAITABLE: Final = cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
+_CHALLENGE: Final = {"www-authenticate": 'Bearer realm="counterfoil"'}
+
+
+class DeadlineExceeded(Unavailable):
+    """The request took too long; a mutation may still take effect: retry with the same key."""
+
+    code = "DEADLINE_EXCEEDED"
+
+
+class GraphQLEndpoint:
+    """One schema at one path.
+
+    `production` hides the schema: no introspection, no suggestions in errors. Mutations are
+    shielded: neither a deadline nor a cancelled request stops one half-way; `drain` awaits them.
+    Raises: UnguardedField, BadCost when the schema's directives are incomplete.
+    """
+
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        *,
+        authenticate: Authenticate,
+        context: ContextFactory,
+        limits: Limits | None = None,
+        production: bool = False,
+        metrics: GraphQLMetrics | None = None,
+    ) -> None:
+        self._schema: GraphQLSchema = schema._schema  # noqa: SLF001 - Strawberry's way to it
+        self._authenticate = authenticate
+        self._context = context
+        self._limits = limits or Limits()
+        self._production = production
+        self._metrics = metrics
+        rules = read_rules(self._schema)
+        self.documents = DocumentStore(self._schema, rules, self._limits, production=production)
+        self._mutations: set[asyncio.Task[ExecutionResult]] = set()
+
+    async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        if connection["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1003})
+            return
+        request = HttpRequest.of(connection)
+        if is_correlated():
+            await self._serve(request, receive, send)
+            return
+        headers = request.headers
+        id = accept_correlation_id(headers.get("x-correlation-id"), headers.get("traceparent"))
+        with correlation(id):
+            await self._serve(request, receive, send)
+
+    async def drain(self) -> None:
+        """Wait until the mutations that outlived their requests are done."""
+        if self._mutations:
+            await asyncio.wait(self._mutations)
+
+    async def _serve(self, request: HttpRequest, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        try:
+            media_type, answer = await self._answer(request, receive)
+        except ClientGone:
+            return
+        body, answer = _write(answer)
+        if self._metrics:
+            self._metrics.observe(answer.outcome, time.perf_counter() - started, self.documents)
+        headers = {"x-correlation-id": correlation_id(), "vary": "accept", **answer.headers}
+        await send_response(send, answer.status, f"{media_type}; charset=utf-8", body, headers)
+
+    async def _answer(self, request: HttpRequest, receive: Receive) -> tuple[str, Answer]:
+        media_type = GRAPHQL_JSON
+        try:
+            check_method(request)
+            media_type = negotiate(request)
+            return media_type, await self._handle(request, receive, media_type)
+        except HttpProblem as problem:
+            return media_type, answer_problem(problem)
+        except Refusal as refusal:
+            return media_type, answer_refusal(refusal, media_type)
+        except Unavailable as error:
+            return media_type, answer_unavailable(error)
+        except ClientGone:
+            raise
+        except Exception:
+            logger.exception("endpoint_failed")
+            return media_type, answer_internal()
+
+    async def _handle(self, request: HttpRequest, receive: Receive, media_type: str) -> Answer:
+        if request.method == "POST":
+            check_content_type(request)
+            check_length(request, self._limits)
+        caller = await self._identify(request)
+        asked = await self._read(request, receive)
+        prepared = self.documents.get(asked.query, asked.operation_name)
+        if isinstance(prepared, Refusal):
+            return answer_refusal(prepared, media_type)
+        if request.method == "GET" and not prepared.is_query:
+            allow = {"allow": "POST"}
+            raise HttpProblem(405, "METHOD_NOT_ALLOWED", "Send mutations by POST.", allow)
+        cost = self._admit(prepared, asked, caller)
+        result = await self._execute(prepared, asked, self._context(request, caller))
+        answer = answer_result(result, media_type)
+        answer.payload["extensions"] = {"cost": cost}
+        return answer
+
+    async def _identify(self, request: HttpRequest) -> Caller:
+        try:
+            return await self._authenticate(request)
+        except Unauthenticated:
+            raise HttpProblem(
+                401, Unauthenticated.code, UNAUTHENTICATED_MESSAGE, _CHALLENGE
+            ) from None
+
+    async def _read(self, request: HttpRequest, receive: Receive) -> GraphQLRequest:
+        if request.method == "GET":
+            return parse_query_string(request.query, self._limits)
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                body = await read_body(receive, self._limits.body_bytes)
+        except BodyTooLarge:
+            raise too_large(self._limits) from None
+        except TimeoutError:
+            message = f"The body must arrive within {self._limits.body_seconds:g} s."
+            close = {"connection": "close"}
+            raise HttpProblem(408, "BODY_TOO_SLOW", message, close) from None
+        return parse_body(body, self._limits)
+
+    def _admit(self, prepared: Prepared, asked: GraphQLRequest, caller: Caller) -> dict[str, int]:
+        """Scopes, then cost: what it costs and what is left. Raises: Refusal, LimitExceeded."""
+        missing = sorted(prepared.demands.scopes - caller.scopes)
+        if missing:
+            message = f"The API key lacks the scope {', '.join(missing)}."
+            raise Refusal.because("FORBIDDEN", message, status=403, missingScopes=missing)
+        allowed = self._limits.cost if caller.cost_max is None else caller.cost_max
+        cost = prepared.demands.cost.value(asked.variables)
+        if cost > allowed:
+            message = f"The request costs {cost}, allowed are {allowed}. Ask for smaller pages."
+            raise LimitExceeded("cost", allowed, message)
+        return {"requested": cost, "limit": allowed, "remaining": allowed - cost}
+
+    async def _execute(
+        self, prepared: Prepared, asked: GraphQLRequest, context: object
+    ) -> ExecutionResult:
+        running = execute(
+            self._schema,
+            prepared.document,
+            context_value=context,
+            variable_values=dict(asked.variables),
+            operation_name=prepared.operation.name.value if prepared.operation.name else None,
+            is_awaitable=_IS_AWAITABLE,
+            hide_suggestions=self._production,
+        )
+        if not isawaitable(running):
+            return running
+        try:
+            if prepared.is_mutation:
+                return await self._shielded(running)
+            async with asyncio.timeout(self._limits.query_seconds):
+                return await running
+        except TimeoutError:
+            raise DeadlineExceeded from None
+
+    async def _shielded(self, running: Awaitable[ExecutionResult]) -> ExecutionResult:
+        """Await a mutation that goes on whatever happens to the request."""
+
+        async def run() -> ExecutionResult:
+            return await running
+
+        task = asyncio.create_task(run())
+        self._mutations.add(task)
+        task.add_done_callback(self._mutations.discard)
+        try:
+            async with asyncio.timeout(self._limits.mutation_seconds):
+                return await asyncio.shield(task)
+        except (TimeoutError, asyncio.CancelledError):
+            task.add_done_callback(_report_abandoned)
+            raise
+
+
+def _report_abandoned(task: asyncio.Task[ExecutionResult]) -> None:
+    """Nobody will see this mutation's errors in an answer: they go to the log."""
+    if not task.cancelled() and task.exception() is None:
+        for error in task.result().errors or ():
+            logger.error("abandoned_mutation_failed", exc_info=error.original_error or error)
+
+
+def _write(answer: Answer) -> tuple[bytes, Answer]:
+    """The body; an answer that cannot be written is a bug and answered as one."""
+    try:
+        return write_json(answer.payload), answer
+    except (TypeError, ValueError, RecursionError):
+        logger.exception("answer_not_serialisable")
+        internal = answer_internal()
+        return write_json(internal.payload), internal

@@ -1,0 +1,52 @@
+"""Figures of the endpoint: how requests end, how long they take, how the document store does."""
+
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class StoreFigures(Protocol):
+    """What is told about a document store."""
+
+    hits: int
+    misses: int
+
+    def __len__(self) -> int: ...
+
+    @property
+    def estimated_bytes(self) -> int:
+        """Estimated memory."""
+        ...
+
+
+class GraphQLMetrics:
+    """Metrics of one endpoint in a registry that is passed in. `endpoint` tells views apart."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "counterfoil_graphql_requests", "Requests by outcome.", ["outcome"], registry=registry
+        )
+        self._seconds = Histogram(
+            "counterfoil_graphql_request_seconds", "Time to answer.", registry=registry
+        )
+        self._documents = Gauge(
+            "counterfoil_graphql_documents", "Documents in the store.", registry=registry
+        )
+        self._bytes = Gauge(
+            "counterfoil_graphql_documents_bytes", "Estimated memory.", registry=registry
+        )
+        self._hits = Gauge(
+            "counterfoil_graphql_document_hits", "Documents found in the store.", registry=registry
+        )
+        self._misses = Gauge(
+            "counterfoil_graphql_document_misses", "Documents prepared anew.", registry=registry
+        )
+
+    def observe(self, outcome: str, seconds: float, store: StoreFigures) -> None:
+        """Count one request. `outcome` is OK or the code of its first error."""
+        self._requests.labels(outcome).inc()
+        self._seconds.observe(seconds)
+        self._documents.set(len(store))
+        self._bytes.set(store.estimated_bytes)
+        self._hits.set(store.hits)
+        self._misses.set(store.misses)

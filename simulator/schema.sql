@@ -163,3 +163,5 @@ CREATE TRIGGER IF NOT EXISTS request_is_append_only_d BEFORE DELETE ON request
 BEGIN SELECT RAISE(ABORT, 'request is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS frozen_answer_stays_u BEFORE UPDATE ON frozen_answer
 BEGIN SELECT RAISE(ABORT, 'a frozen answer never changes'); END;
+CREATE TRIGGER IF NOT EXISTS frozen_answer_stays_d BEFORE DELETE ON frozen_answer
+BEGIN SELECT RAISE(ABORT, 'a frozen answer never goes'); END;

@@ -74,6 +74,7 @@ def test_the_log_refuses_to_be_changed(simulator: SimulatorProcess) -> None:
             "UPDATE request SET status = 200",
             "DELETE FROM request",
             "UPDATE frozen_answer SET status = 200",
+            "DELETE FROM frozen_answer",
         ):
             with pytest.raises(sqlite3.IntegrityError):
                 connection.execute(statement)

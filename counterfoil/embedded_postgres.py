@@ -15,7 +15,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -27,9 +26,9 @@ import psycopg
 import structlog
 
 from core.errors import Unavailable
-from counterfoil import postgres_watchdog
 from counterfoil.postgres_binaries import major_version
 from counterfoil.unprivileged import Identity, choose_identity
+from counterfoil.watchdog import dismiss, watch
 
 START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 5.0  # then without a last checkpoint, which only makes the next start longer
@@ -305,18 +304,8 @@ class EmbeddedPostgres:
                 **self._identity.popen_arguments,
             )
         self._dismiss_watchdog()
-        self._watchdog = self._watch(self._server)
+        self._watchdog = watch(self._server.pid)
         return log_start
-
-    def _watch(self, server: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - our own arguments
-            [sys.executable, "-I", "-S", postgres_watchdog.__file__, str(server.pid)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd="/",
-        )
 
     def _command(self) -> list[str]:
         socket_folder = self.folder / "socket"
@@ -380,7 +369,7 @@ class EmbeddedPostgres:
             if self._server.poll() is None:
                 if self._watchdog.poll() is not None:
                     self._dismiss_watchdog()
-                    self._watchdog = self._watch(self._server)
+                    self._watchdog = watch(self._server.pid)
                 continue
             log.warning("postgres_ended", status=self._server.returncode, action="restarting")
             try:
@@ -395,9 +384,7 @@ class EmbeddedPostgres:
     def _dismiss_watchdog(self) -> None:
         """The watchdog of a server that has ended leaves by itself once its pipe is closed."""
         if self._watchdog is not None:
-            assert self._watchdog.stdin is not None
-            self._watchdog.stdin.close()
-            self._watchdog.wait()
+            dismiss(self._watchdog)
             self._watchdog = None
 
 

@@ -19,8 +19,10 @@ import structlog
 import uvicorn
 
 from core.errors import Unavailable
+from counterfoil.layout import ROOT
 from counterfoil.settings import Settings
 from counterfoil.startup import prepared
+from counterfoil.watchdog import dismiss, watch
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -153,8 +155,9 @@ def with_simulator(settings: Settings) -> Iterator[Settings]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "simulator", "--port", str(port), "--data", str(folder)]
     process = subprocess.Popen(  # noqa: S603 - our own program
-        command, start_new_session=True, cwd=Path(__file__).resolve().parent.parent
+        command, start_new_session=True, cwd=ROOT
     )
+    watchdog = watch(process.pid)
     try:
         _await_simulator(process, port)
         (folder / "port").write_text(str(port))
@@ -162,23 +165,35 @@ def with_simulator(settings: Settings) -> Iterator[Settings]:
         yield settings.model_copy(update={"simulator_port": port, "simulator_url": url})
     finally:
         _end(process)
+        dismiss(watchdog)
 
 
 def _simulator_port(settings: Settings) -> int:
-    """The port of last time, else the usual one; if nobody asked for it, any other free one."""
-    wanted = [settings.simulator_port]
-    if "simulator_port" not in settings.model_fields_set:
-        with suppress(FileNotFoundError, ValueError):
-            wanted.insert(0, int((settings.data_dir / "simulator" / "port").read_text()))
-        wanted.append(0)
-    for port in wanted:
-        if port == settings.port:
-            continue
-        with suppress(AddressTaken), bound("127.0.0.1", port) as probe:
-            return int(probe.getsockname()[1])
-    raise AddressTaken(
-        address=f"127.0.0.1:{settings.simulator_port}", remedy="set COUNTERFOIL_SIMULATOR_PORT"
-    )
+    """The port asked for, else that of last time, else the usual one, else any free one.
+
+    Raises: AddressTaken. A simulator that is just ending may hold its port a little longer.
+    """
+    if "simulator_port" in settings.model_fields_set:
+        return _free_port(settings.simulator_port, settings.port, SIMULATOR_STOP_SECONDS)
+    with suppress(FileNotFoundError, ValueError, AddressTaken):
+        remembered = int((settings.data_dir / "simulator" / "port").read_text())
+        return _free_port(remembered, settings.port, SIMULATOR_STOP_SECONDS)
+    with suppress(AddressTaken):
+        return _free_port(settings.simulator_port, settings.port, 0)
+    return _free_port(0, settings.port, 0)
+
+
+def _free_port(port: int, not_port: int, patience_seconds: float) -> int:
+    deadline = time.monotonic() + patience_seconds
+    while port != not_port:
+        try:
+            with bound("127.0.0.1", port) as probe:
+                return int(probe.getsockname()[1])
+        except AddressTaken:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.1)
+    raise AddressTaken(address=f"127.0.0.1:{port}", remedy="set COUNTERFOIL_SIMULATOR_PORT")
 
 
 def _await_simulator(process: subprocess.Popen[bytes], port: int) -> None:

@@ -72,94 +72,101 @@ class Settings(BaseModel):
         frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
     )
 
-    host: str = Field("127.0.0.1", description="Address the server listens on.")
-    port: Port = Field(8000, description="Port the server listens on.")
+    host: str = Field(default="127.0.0.1", description="Address the server listens on.")
+    port: Port = Field(default=8000, description="Port the server listens on.")
     public_url: str = Field(
-        "",
+        default="",
         pattern=r"^(https?://[^\s]+)?$",
         description="Where clients and providers reach this server; default `http://HOST:PORT`.",
     )
     data_dir: Path = Field(
-        Path(".data"),
+        default=Path(".data"),
         description="Folder of the embedded PostgreSQL and of generated keys.",
     )
 
     database_url: DatabaseUrl | None = Field(
-        None,
+        default=None,
         description="PostgreSQL 15 or newer to use. Unset: an embedded one is started. "
         "Plain `DATABASE_URL` is respected too.",
     )
     migration_database_url: DatabaseUrl | None = Field(
-        None,
+        default=None,
         description="Used by `migrate`: may create roles and become `cf_owner`. "
         "Default: `DATABASE_URL`.",
     )
     read_database_url: DatabaseUrl | None = Field(
-        None, description="A read replica for queries. Default: `DATABASE_URL`."
+        default=None, description="A read replica for queries. Default: `DATABASE_URL`."
     )
     pg_bin: Path | None = Field(
-        None, description="Folder with `postgres` and `initdb` for the embedded PostgreSQL."
+        default=None, description="Folder with `postgres` and `initdb` for the embedded PostgreSQL."
     )
     pool_size: int = Field(
-        10, ge=2, le=500, description="Database connections per process, for writing."
+        default=10, ge=2, le=500, description="Database connections per process, for writing."
     )
 
     encryption_key: SecretStr | None = Field(
-        None,
+        default=None,
         description="32 bytes in base64: encrypts provider secrets and stored requests. "
         "Unset and with the demo tenant: generated in `DATA_DIR`.",
     )
 
     worker_concurrency: int = Field(
-        16, ge=1, le=1000, description="Operations one worker process carries out at once."
+        default=16, ge=1, le=1000, description="Operations one worker process carries out at once."
     )
     lease_seconds: Seconds = Field(
-        35.0, description="How long a claimed operation belongs to its worker."
+        default=35.0, description="How long a claimed operation belongs to its worker."
     )
     provider_call_budget_seconds: Seconds = Field(
-        25.0,
+        default=25.0,
         description="All calls of one operation to a provider together. At least 2 s less than "
         "`LEASE_SECONDS`.",
     )
 
-    graphiql: bool = Field(True, description="Serve GraphiQL to browsers on `/graphql`.")
+    graphiql: bool = Field(default=True, description="Serve GraphiQL to browsers on `/graphql`.")
     request_bytes_max: int = Field(
-        262_144, ge=1024, le=16_777_216, description="Largest GraphQL request body."
+        default=262_144, ge=1024, le=16_777_216, description="Largest GraphQL request body."
     )
     webhook_bytes_max: int = Field(
-        1_048_576, ge=1024, le=16_777_216, description="Largest webhook body."
+        default=1_048_576, ge=1024, le=16_777_216, description="Largest webhook body."
     )
-    query_depth_max: int = Field(12, ge=1, le=100, description="Deepest GraphQL selection.")
-    query_fields_max: int = Field(500, ge=1, le=10_000, description="Fields of a GraphQL document.")
+    query_depth_max: int = Field(default=12, ge=1, le=100, description="Deepest GraphQL selection.")
+    query_fields_max: int = Field(
+        default=500, ge=1, le=10_000, description="Fields of a GraphQL document."
+    )
     query_tokens_max: int = Field(
-        2000, ge=1, le=100_000, description="Tokens of a GraphQL document."
+        default=2000, ge=1, le=100_000, description="Tokens of a GraphQL document."
     )
-    query_aliases_max: int = Field(30, ge=0, le=1000, description="Aliases of a GraphQL document.")
+    query_aliases_max: int = Field(
+        default=30, ge=0, le=1000, description="Aliases of a GraphQL document."
+    )
     query_cost_max: int = Field(
-        1000, ge=1, le=1_000_000, description="Static cost of a GraphQL document."
+        default=1000, ge=1, le=1_000_000, description="Static cost of a GraphQL document."
     )
 
     demo: Literal["auto", "on", "off"] = Field(
-        "auto",
+        default="auto",
         description="Whether `serve` sets up the demo tenant with two simulator accounts. `auto`: "
         "only with the embedded PostgreSQL.",
     )
     simulator_port: Port = Field(
-        8001,
+        default=8001,
         description="Port of the provider simulator that `serve` starts for the demo tenant. "
         "Unset and taken: another free one.",
     )
     simulator_url: str = Field(
-        "",
+        default="",
         pattern=r"^(https?://[^\s]+)?$",
         description="A provider simulator that is already running; `serve` then starts none.",
     )
     shutdown_seconds: Seconds = Field(
-        10.0, description="How long running requests and operations may take to end at a stop."
+        default=10.0,
+        description="How long running requests and operations may take to end at a stop.",
     )
-    log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="How log lines look."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severity that is logged."
+        default="info", description="Least severity that is logged."
     )
 
     @field_validator("data_dir", mode="after")

@@ -77,7 +77,8 @@ def with_encryption_key(settings: Settings) -> Settings:
 
 def bring_up_to_date(settings: Settings) -> None:
     """Migrate unless the schema is the newest. Raises: MigrationFailed, SchemaIsOld."""
-    if is_current(settings.app_database_url):
+    # Asked as the admin: the login of the product may not exist yet.
+    if is_current(settings.admin_database_url):
         return
     if settings.demo != "on" and settings.migration_database_url is None:
         raise SchemaIsOld

@@ -71,7 +71,7 @@ def is_running(pid: int) -> bool:
 
 
 def watchdogs_of(server_pid: int) -> list[int]:
-    wanted = f"postgres_watchdog.py\0{server_pid}\0".encode()
+    wanted = f"watchdog.py\0{server_pid}\0".encode()
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,4 +1,4 @@
-"""Stops a PostgreSQL server whose supervisor was killed: `python postgres_watchdog.py PID`.
+"""Stops a child of ours when we are killed: `watch(pid)` starts `python watchdog.py PID`.
 
 The supervisor holds the other end of standard input. However it ends, the kernel closes that end,
 and the read here returns. Runs alone, in a session of its own, with the standard library only.
@@ -7,11 +7,31 @@ and the read here returns. Runs alone, in a session of its own, with the standar
 import os
 import select
 import signal
+import subprocess
 import sys
 import time
 
 FAST_SHUTDOWN_SECONDS = 20.0
 POLL_SECONDS = 0.2
+
+
+def watch(pid: int) -> subprocess.Popen[bytes]:
+    """Start a watchdog for a child; `dismiss` it when the child has ended."""
+    return subprocess.Popen(  # noqa: S603 - our own arguments
+        [sys.executable, "-I", "-S", __file__, str(pid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+    )
+
+
+def dismiss(watchdog: subprocess.Popen[bytes]) -> None:
+    """End the watchdog of a child that has ended."""
+    assert watchdog.stdin is not None
+    watchdog.stdin.close()
+    watchdog.wait()
 
 
 class Server:

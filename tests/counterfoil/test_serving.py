@@ -1,0 +1,191 @@
+"""Processes as an operator sees them: started, stopped, killed, started again, side by side."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from counterfoil.layout import ROOT
+from counterfoil.serving import AddressTaken, _free_port, bound, with_simulator
+from counterfoil.settings import Settings
+
+START_SECONDS = 90.0
+STOP_SECONDS = 20.0
+pytestmark = pytest.mark.timeout(240)
+
+
+def a_free_port() -> int:
+    with bound("127.0.0.1", 0) as probe:
+        return int(probe.getsockname()[1])
+
+
+def environment(data_dir: Path, port: int, **more: str) -> dict[str, str]:
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("COUNTERFOIL_") and name != "DATABASE_URL"
+    }
+    return inherited | {
+        "COUNTERFOIL_DATA_DIR": str(data_dir),
+        "COUNTERFOIL_PORT": str(port),
+        "COUNTERFOIL_GRAPHIQL": "off",
+        **more,
+    }
+
+
+@contextmanager
+def a_server(data_dir: Path, port: int, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A serving process that is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "counterfoil", "serve"],
+        cwd=ROOT,
+        env=environment(data_dir, port, **more),
+    )
+    try:
+        _await_ready(process, port)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+
+
+def _await_ready(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).is_success:
+                return
+        except httpx.HTTPError:
+            pass
+        assert process.poll() is None, "it ended before it was ready"
+        assert time.monotonic() < deadline, "it was not ready in time"
+        time.sleep(0.1)
+
+
+def processes_of(data_dir: Path) -> list[str]:
+    """Command lines of processes that work in a data folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if str(data_dir) in command:
+            found.append(command)
+    return found
+
+
+def await_no_processes(data_dir: Path) -> None:
+    deadline = time.monotonic() + STOP_SECONDS
+    while left := processes_of(data_dir):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def test_a_first_start_makes_all_and_a_second_start_finds_it(tmp_path: Path) -> None:
+    port = a_free_port()
+    with a_server(tmp_path, port) as first:
+        key = (tmp_path / "demo-key").read_text()
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(STOP_SECONDS) == 0
+    assert processes_of(tmp_path) == []
+
+    with a_server(tmp_path, port):
+        assert (tmp_path / "demo-key").read_text() == key
+
+    for name in ("demo-key", "encryption-key"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+
+
+def test_a_killed_server_leaves_nothing_and_starts_again(tmp_path: Path) -> None:
+    port = a_free_port()
+    with a_server(tmp_path, port) as killed:
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+
+    with a_server(tmp_path, port):
+        pass
+
+    await_no_processes(tmp_path)
+
+
+def test_two_servers_run_side_by_side(tmp_path: Path) -> None:
+    with a_server(tmp_path / "one", a_free_port()), a_server(tmp_path / "two", a_free_port()):
+        ports = {(tmp_path / name / "simulator" / "port").read_text() for name in ("one", "two")}
+
+    assert len(ports) == 2
+
+
+def test_a_taken_port_is_told_at_once_and_starts_no_database(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, "-m", "counterfoil", "serve"],
+            cwd=ROOT,
+            env=environment(tmp_path, port),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert ended.returncode == 1
+    assert f"127.0.0.1:{port}" in ended.stderr
+    assert "COUNTERFOIL_PORT" in ended.stderr
+    assert not (tmp_path / "postgres").exists()
+
+
+def test_a_stop_half_way_through_the_start_leaves_nothing(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "counterfoil", "serve"],
+        cwd=ROOT,
+        env=environment(tmp_path, a_free_port()),
+    )
+    deadline = time.monotonic() + START_SECONDS
+    while not (tmp_path / "postgres" / "cluster").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(STOP_SECONDS) == 0
+    assert processes_of(tmp_path) == []
+
+
+def test_the_simulator_lives_as_long_as_who_started_it(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, port=a_free_port())
+    with with_simulator(settings) as running:
+        first_url = running.simulator_url
+        assert httpx.get(f"{first_url}/healthz", trust_env=False).is_success
+    assert processes_of(tmp_path) == []
+
+    with with_simulator(settings) as running:
+        assert running.simulator_url == first_url
+
+
+def test_a_running_simulator_is_used(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, simulator_url="http://127.0.0.1:9")
+
+    with with_simulator(settings) as running:
+        assert running.simulator_url == "http://127.0.0.1:9"
+        assert processes_of(tmp_path) == []
+
+
+def test_a_port_somebody_asked_for_is_not_exchanged() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(AddressTaken):
+        _free_port(taken.getsockname()[1], 1, 0.2)
+
+
+def test_the_simulator_does_not_take_the_port_of_the_server() -> None:
+    port = a_free_port()
+
+    with pytest.raises(AddressTaken):
+        _free_port(port, port, 0)

@@ -1,0 +1,18 @@
+"""What stands around every route: correlation id, access log, security headers, body cap, health.
+
+    CorrelationId → AccessLog → SecurityHeaders → BodyLimit → routes
+
+Plain ASGI: nothing is buffered, a response that streams keeps streaming.
+"""
+
+from counterfoil.http.health import Health, health_routes
+from counterfoil.http.middleware import AccessLog, BodyLimit, CorrelationId, SecurityHeaders
+
+__all__ = [
+    "AccessLog",
+    "BodyLimit",
+    "CorrelationId",
+    "Health",
+    "SecurityHeaders",
+    "health_routes",
+]

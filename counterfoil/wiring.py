@@ -12,7 +12,6 @@ from prometheus_client import CollectorRegistry
 from core.clock import SystemClock
 from core.crypto import Vault
 from core.database import Database, DatabaseSettings
-from core.telemetry import new_registry
 from counterfoil.settings import Settings
 from gateways.breaker import Breakers
 from gateways.dispatcher import Dispatcher
@@ -33,7 +32,6 @@ class Product:
 
     settings: Settings
     database: Database
-    metrics: CollectorRegistry
     payments: PaymentServices
     receiver: Receiver
     processor: Processor
@@ -45,20 +43,25 @@ def built_in_adapters() -> Registry:
 
 
 @asynccontextmanager
-async def open_product(settings: Settings) -> AsyncIterator[Product]:
+async def open_product(settings: Settings, metrics: CollectorRegistry) -> AsyncIterator[Product]:
     """Connect and wire; everything is closed at the end. Raises: DatabaseUnavailable."""
     database = await Database.open(
         DatabaseSettings(settings.app_database_url, pool_size=settings.pool_size)
     )
     try:
         async with open_client() as client:
-            yield _wire(settings, database, client)
+            yield _wire(settings, database, client, metrics)
     finally:
         await database.close()
 
 
-def _wire(settings: Settings, database: Database, client: httpx.AsyncClient) -> Product:
-    clock, metrics, rng = SystemClock(), new_registry(), random.SystemRandom()
+def _wire(
+    settings: Settings,
+    database: Database,
+    client: httpx.AsyncClient,
+    metrics: CollectorRegistry,
+) -> Product:
+    clock, rng = SystemClock(), random.SystemRandom()
     vault = Vault(settings.encryption_key_bytes)
     dispatcher = Dispatcher(
         registry=built_in_adapters(),
@@ -82,7 +85,6 @@ def _wire(settings: Settings, database: Database, client: httpx.AsyncClient) -> 
     return Product(
         settings=settings,
         database=database,
-        metrics=metrics,
         payments=payments,
         receiver=Receiver(
             database=database,

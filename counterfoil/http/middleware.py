@@ -121,10 +121,12 @@ class BodyLimit:
         announced = Headers(scope=scope).get("content-length", "0")
         if not (announced.isascii() and announced.isdigit()):
             await _refuse(send, HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "Bad Content-Length.")
-            return
-        if int(announced[:18]) > self._bytes_max or len(announced) > 18:
+        elif len(announced) > 18 or int(announced) > self._bytes_max:
             await self._too_large(send)
-            return
+        else:
+            await self._count(scope, receive, send)
+
+    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
         received = 0
         started = exceeded = False
 

@@ -15,11 +15,11 @@ from core.database import Database, DatabaseSettings
 from counterfoil.settings import Settings
 from gateways.breaker import Breakers
 from gateways.dispatcher import Dispatcher
-from gateways.driver import open_client
 from gateways.metrics import GatewayMetrics
 from gateways.registry import Registry, make_registry
 from gateways.simulator import SimulatorAdapter
 from gateways.stripe import StripeAdapter
+from gateways.wire import make_client
 from payments import PaymentServices, RuleCheck
 from webhooks.metrics import WebhookMetrics
 from webhooks.processor import Processor
@@ -49,7 +49,7 @@ async def open_product(settings: Settings, metrics: CollectorRegistry) -> AsyncI
         DatabaseSettings(settings.app_database_url, pool_size=settings.pool_size)
     )
     try:
-        async with open_client() as client:
+        async with make_client() as client:
             yield _wire(settings, database, client, metrics)
     finally:
         await database.close()
@@ -63,13 +63,14 @@ def _wire(
 ) -> Product:
     clock, rng = SystemClock(), random.SystemRandom()
     vault = Vault(settings.encryption_key_bytes)
+    gateway_metrics = GatewayMetrics(metrics)
     dispatcher = Dispatcher(
         registry=built_in_adapters(),
         client=client,
-        breakers=Breakers(clock, rng),
+        breakers=Breakers(clock, rng, [gateway_metrics.breaker_changed]),
         clock=clock,
         rng=rng,
-        metrics=GatewayMetrics(metrics),
+        metrics=gateway_metrics,
         budget_seconds=settings.provider_call_budget_seconds,
     )
     payments = PaymentServices(

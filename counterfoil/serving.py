@@ -21,6 +21,7 @@ import uvicorn
 from core.errors import Unavailable
 from counterfoil.layout import ROOT
 from counterfoil.settings import Settings
+from counterfoil.slow_clients import ImpatientProtocol
 from counterfoil.startup import prepared
 from counterfoil.watchdog import dismiss, watch
 
@@ -92,7 +93,7 @@ def uvicorn_config(settings: Settings, *, with_worker: bool) -> uvicorn.Config:
     """How requests come in. Slow clients and endless shutdowns are limited here."""
     return uvicorn.Config(
         build_application(settings, with_worker=with_worker),
-        http="httptools",
+        http=ImpatientProtocol,
         loop="uvloop",
         ws="websockets-sansio",
         lifespan="on",

@@ -21,6 +21,7 @@ COPY core core
 COPY tenants tenants
 COPY events events
 COPY gateways gateways
+COPY ledger ledger
 COPY payments payments
 COPY webhooks webhooks
 COPY resolvers resolvers

@@ -3,7 +3,7 @@
 from counterfoil.migrate import run_body
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 
 def upgrade() -> None:

@@ -7,6 +7,10 @@ Status is computed from the set of evidence; a callback, a lookup and an answer 
 `conclude`. What is not certain is left to the worker (`PaymentWork`), which never guesses.
 """
 
+from payments.advance import PaymentWork
+from payments.amounts import capturable_of_row, refundable_of_row
+from payments.cancel import cancel
+from payments.capture import capture
 from payments.commands import (
     DEFAULT_MERCHANT_ACCOUNT,
     Actor,
@@ -25,7 +29,17 @@ from payments.commands import (
     StoreCredit,
     SyncPayment,
 )
+from payments.confirm import confirm
+from payments.create import create
+from payments.evidence import conclude, find_operation, open_discrepancy, record_external
+from payments.facts import Fact
+from payments.lookup import IdempotentOperation, operation_by_idempotency_key
+from payments.methods import client_secret
+from payments.refund import refund
+from payments.risk import RiskCheck, RiskQuestion, RuleCheck
 from payments.services import PaymentServices
+from payments.sync import sync
+from payments.verify import Difference, verify
 
 __all__ = [
     "DEFAULT_MERCHANT_ACCOUNT",
@@ -36,13 +50,35 @@ __all__ = [
     "ConfirmPayment",
     "CreatePayment",
     "CreateRefund",
+    "Difference",
+    "Fact",
+    "IdempotentOperation",
     "Method",
     "PaymentResult",
     "PaymentServices",
+    "PaymentWork",
     "RefundReason",
     "RefundResult",
+    "RiskCheck",
+    "RiskQuestion",
     "Routing",
+    "RuleCheck",
     "Split",
     "StoreCredit",
     "SyncPayment",
+    "cancel",
+    "capturable_of_row",
+    "capture",
+    "client_secret",
+    "conclude",
+    "confirm",
+    "create",
+    "find_operation",
+    "open_discrepancy",
+    "operation_by_idempotency_key",
+    "record_external",
+    "refund",
+    "refundable_of_row",
+    "sync",
+    "verify",
 ]

@@ -1,6 +1,6 @@
 """Whether a payment may be tried at all: a protocol, and the check that is built in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol
@@ -8,6 +8,8 @@ from uuid import UUID
 
 from core.database import Tx
 from core.money import Money
+from payments.errors import RiskRejected
+from payments.model import Payment
 
 VELOCITY_WINDOW: Final = timedelta(hours=1)
 
@@ -101,3 +103,19 @@ async def _too_many(tx: Tx, rules: Mapping[str, Any], question: RiskQuestion) ->
         if earlier >= int(limit):
             return rule
     return None
+
+
+async def assess(tx: Tx, checks: Sequence[RiskCheck], tenant_id: int, payment: Payment) -> None:
+    """Ask every check. Raises: RiskRejected."""
+    question = RiskQuestion(
+        tenant_id=tenant_id,
+        payment_id=payment.id,
+        amount=payment.money(payment.amount),
+        customer_id=payment.customer_id,
+        method_fingerprint=payment.method.get("fingerprint"),
+        country=payment.country,
+    )
+    for check in checks:
+        rule = await check.objection(tx, question)
+        if rule is not None:
+            raise RiskRejected(rule)

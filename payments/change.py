@@ -1,0 +1,315 @@
+"""What one unit of work changes about one payment: collected first, written once, in lock order.
+
+rows and evidence ──▶ entries (one call of the ledger) ──▶ outbox ──▶ COMMIT
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from core.database import Tx
+from core.identifiers import encode
+from core.killpoints import kill_point
+from events import Event, Subject, append
+from events.catalogue import Amount, DiscrepancyFact, PaymentFact, RefundFact
+from payments import booking, store
+from payments.discrepancies import Discrepancy, insert
+from payments.facts import intent
+from payments.model import (
+    PAYMENT_ENDED,
+    Aggregate,
+    Attempt,
+    Evidence,
+    Operation,
+    Payment,
+    PaymentStatus,
+    Refund,
+    RefundStatus,
+    Says,
+)
+from payments.postings import required
+from payments.projection import project, project_operation
+from payments.store import Begun
+
+
+@dataclass(slots=True)
+class Change:
+    """A change in the making. `before` is what is in the database, under our lock.
+
+    `stage` names the kill points of this unit of work. `owned` are operations whose lease is ours:
+    only those are rescheduled, and only if the fence under which they were claimed still stands.
+    """
+
+    stage: str
+    tenant_id: int
+    actor: str
+    correlation_id: str
+    at: datetime
+    before: Aggregate
+    after: Aggregate = field(init=False)
+    evidence: list[Evidence] = field(default_factory=list)
+    begun: list[tuple[Begun, list[Evidence]]] = field(default_factory=list)
+    new_attempts: list[Attempt] = field(default_factory=list)
+    new_refunds: list[Refund] = field(default_factory=list)
+    postings: list[tuple[UUID, str]] = field(default_factory=list)
+    own_postings: list[str] = field(default_factory=list)
+    """Recipes of the payment or refund itself, where no provider is involved."""
+    events: list[Event] = field(default_factory=list)
+    discrepancies: list[Discrepancy] = field(default_factory=list)
+    owned: dict[UUID, int] = field(default_factory=dict)
+    requests: dict[UUID, bytes] = field(default_factory=dict)
+    """Sealed requests about to be sent."""
+
+    def __post_init__(self) -> None:
+        self.after = self.before
+
+    # ---- what may be changed
+
+    def set_payment(self, payment: Payment) -> None:
+        """Change facts of our own about the payment; projections follow from them."""
+        self.after = project(replace(self.after, payment=payment))
+
+    def pay_by_store_credit(self) -> None:
+        """Take the whole amount from store credit; no provider is needed."""
+        self.own_postings.append("store_credit_sale")
+        self.set_payment(replace(self.after.payment, paid_by_store_credit=True))
+
+    def begin_attempt(self, attempt: Attempt) -> None:
+        """A further try, once the one before has ended."""
+        earlier = tuple(replace(a, superseded=True) for a in self.after.attempts)
+        self.new_attempts.append(attempt)
+        self.after = replace(self.after, attempts=(*earlier, attempt))
+
+    def begin_refund(self, refund: Refund) -> None:
+        """A further refund."""
+        self.new_refunds.append(refund)
+        self.after = project(replace(self.after, refunds=(*self.after.refunds, refund)))
+
+    def begin_operation(
+        self, begun: Begun, *, sent: bool, posts: tuple[str, ...] = ()
+    ) -> Operation:
+        """A further provider call, with the intent behind it; `posts` are its reservations."""
+        evidence = [intent(begun.operation, Says.CREATED, 1, self.at)]
+        if sent:
+            evidence.append(intent(begun.operation, Says.SENT, 1, self.at))
+        return self._add(begun, evidence, posts, sent_at=self.at if sent else None)
+
+    def add_external(self, operation: Operation) -> Operation:
+        """A provider call somebody else made; nobody here will send it."""
+        return self._add(Begun(operation), [], (), sent_at=None)
+
+    def _add(
+        self,
+        begun: Begun,
+        evidence: list[Evidence],
+        posts: tuple[str, ...],
+        sent_at: datetime | None,
+    ) -> Operation:
+        operation = project_operation(begun.operation, evidence)
+        operation = replace(operation, posted=posts, sent_at=sent_at, fence=1)
+        self.begun.append((replace(begun, operation=operation), evidence))
+        self.postings.extend((operation.id, name) for name in posts)
+        self.after = project(replace(self.after, operations=(*self.after.operations, operation)))
+        return operation
+
+    def learn(self, operation: Operation, known: list[Evidence], told: list[Evidence]) -> Operation:
+        """Add evidence to what is known about an operation and let everything follow from it.
+
+        Returns the operation as it is now. What was told before, in the same words, is no news.
+        """
+        keys = {e.dedup_key for e in known}
+        news = [e for e in told if e.dedup_key not in keys]
+        unique = list({e.dedup_key: e for e in reversed(news)}.values())[::-1]
+        self.evidence.extend(unique)
+        projected = project_operation(operation, [*known, *unique])
+        if any(e.says is Says.SENT for e in unique):
+            projected = replace(projected, sent_at=self.at)
+        completed_at = None if projected.is_open else projected.completed_at or self.at
+        projected = replace(projected, completed_at=completed_at)
+        self.after = project(self.after.with_operation(projected))
+        return self._require(projected)
+
+    def _require(self, operation: Operation) -> Operation:
+        """Post what the evidence demands and was not posted yet."""
+        names = (*required(self.after, operation), *self._fee_correction(operation))
+        if not names:
+            return operation
+        self.postings.extend((operation.id, name) for name in names)
+        posted = replace(operation, posted=(*operation.posted, *names))
+        self.after = project(self.after.with_operation(posted))
+        return posted
+
+    def _fee_correction(self, operation: Operation) -> tuple[str, ...]:
+        """A better source tells another fee than was posted."""
+        before = self.before.operation(operation.id).fee
+        if "psp_fee" not in operation.posted or operation.fee is None or operation.fee == before:
+            return ()
+        number = sum(name.startswith("psp_fee_correction") for name in operation.posted) + 1
+        return (f"psp_fee_correction:{number}",)
+
+    def replace_operation(self, operation: Operation) -> None:
+        """Change what is not a projection (the schedule)."""
+        self.after = self.after.with_operation(operation)
+
+    # ---- writing it down
+
+    async def write(self, tx: Tx) -> Aggregate:
+        """Write everything; the caller commits. One call of the ledger, then only the outbox.
+
+        Raises: InsufficientFunds when a reservation of ours is not covered.
+        """
+        self._finish()
+        await store.save(
+            tx,
+            self.tenant_id,
+            self.before,
+            self.after,
+            self.evidence,
+            owned=self.owned,
+            requests=self.requests,
+        )
+        for attempt in self.new_attempts:
+            current = next(a for a in self.after.attempts if a.id == attempt.id)
+            await store.insert_attempt(tx, self.tenant_id, current)
+        for refund in self.new_refunds:
+            current_refund = next(r for r in self.after.refunds if r.id == refund.id)
+            await store.insert_refund(tx, self.tenant_id, current_refund)
+        for begun, evidence in self.begun:
+            current_operation = self.after.operation(begun.operation.id)
+            await store.insert_operation(
+                tx, self.tenant_id, replace(begun, operation=current_operation), evidence
+            )
+        await self._open_discrepancies(tx)
+        kill_point(f"{self.stage}.rows_written")
+        await booking.post(tx, self)
+        await append(tx, self.tenant_id, *self.events)
+        kill_point(f"{self.stage}.before_commit")
+        return self.after
+
+    async def _open_discrepancies(self, tx: Tx) -> None:
+        for discrepancy in self.discrepancies:
+            id = await insert(tx, self.tenant_id, discrepancy)
+            if id is None:
+                continue
+            fact = DiscrepancyFact(
+                discrepancy_id=encode("dis", id),
+                kind=discrepancy.kind,
+                payment_id=encode("pay", self.before.payment.id),
+                note=discrepancy.note,
+            )
+            type = "reconciliation.discrepancy_opened.v1"
+            self.events.append(self._event(type, Subject.DISCREPANCY, id, fact))
+
+    def _finish(self) -> None:
+        """Version, end and events of the payment, once all else is known."""
+        payment = self.after.payment
+        if payment.status in PAYMENT_ENDED and payment.ended_at is None:
+            payment = replace(payment, ended_at=self.at)
+        if payment.token_sealed is not None and payment.status in _NO_TRY_CAN_FOLLOW:
+            payment = replace(payment, token_sealed=None)
+        if payment != self.before.payment:
+            payment = replace(payment, version=self.before.payment.version + 1)
+        self.after = replace(self.after, payment=payment)
+        self.events.extend(self._payment_events())
+        self.events.extend(self._refund_events())
+
+    def _payment_events(self) -> list[Event]:
+        before, after = self.before.payment, self.after.payment
+        types: list[str] = []
+        declined = len(_declines(self.after)) > len(_declines(self.before))
+        if declined:
+            types.append("payment.declined.v1")
+        if after.captured_gross > before.captured_gross:
+            types.append("payment.captured.v1")
+        elif after.status is not before.status and after.status in _TOLD:
+            types.append(_TOLD[after.status])
+        return [self.payment_event(type) for type in types]
+
+    def payment_event(self, type: str) -> Event:
+        """An event about the payment as it is after the change."""
+        payment = self.after.payment
+        decline = payment.last_decline
+        fact = PaymentFact(
+            payment_id=encode("pay", payment.id),
+            reference=payment.reference,
+            status=payment.status.value,
+            version=payment.version,
+            amount=_amount(payment.amount, payment.currency),
+            amount_captured=_amount(payment.captured_gross, payment.currency),
+            amount_refunded=_amount(payment.refunded + payment.refunded_external, payment.currency),
+            customer_id=payment.customer_id,
+            decline_code=decline.get("code") if decline else None,
+        )
+        return self._event(type, Subject.PAYMENT, payment.id, fact)
+
+    def _refund_events(self) -> list[Event]:
+        before = {r.id: r.status for r in self.before.refunds}
+        events = []
+        for refund in self.after.refunds:
+            if refund.id not in before:
+                events.append(self._refund_event("refund.created.v1", refund))
+            changed = refund.status is not before.get(refund.id)
+            if changed and refund.status in _TOLD_OF_REFUNDS:
+                events.append(self._refund_event(_TOLD_OF_REFUNDS[refund.status], refund))
+        return events
+
+    def _refund_event(self, type: str, refund: Refund) -> Event:
+        fact = RefundFact(
+            refund_id=encode("ref", refund.id),
+            payment_id=encode("pay", refund.payment_id),
+            status=refund.status.value,
+            amount=_amount(refund.amount, refund.currency),
+            reason=refund.reason,
+        )
+        return self._event(type, Subject.REFUND, refund.id, fact)
+
+    def _event(
+        self,
+        type: str,
+        subject: Subject,
+        id: UUID,
+        fact: PaymentFact | RefundFact | DiscrepancyFact,
+    ) -> Event:
+        return Event(
+            type=type,
+            subject=subject,
+            subject_id=id,
+            fact=fact,
+            actor=self.actor,
+            correlation_id=self.correlation_id,
+            occurred_at=self.at,
+        )
+
+
+_NO_TRY_CAN_FOLLOW: Final = PAYMENT_ENDED | {
+    PaymentStatus.REQUIRES_PAYMENT_METHOD,
+    PaymentStatus.AUTHORIZED,
+    PaymentStatus.PARTIALLY_CAPTURED,
+    PaymentStatus.CAPTURED,
+}
+
+_TOLD: Final = {
+    PaymentStatus.REQUIRES_ACTION: "payment.requires_action.v1",
+    PaymentStatus.AUTHORIZED: "payment.authorized.v1",
+    PaymentStatus.CAPTURED: "payment.captured.v1",
+    PaymentStatus.CANCELED: "payment.canceled.v1",
+    PaymentStatus.FAILED: "payment.failed.v1",
+    PaymentStatus.EXPIRED: "payment.expired.v1",
+    PaymentStatus.IN_REVIEW: "payment.in_review.v1",
+}
+
+_TOLD_OF_REFUNDS: Final = {
+    RefundStatus.SUCCEEDED: "refund.succeeded.v1",
+    RefundStatus.FAILED: "refund.failed.v1",
+    RefundStatus.RETURNED: "refund.returned.v1",
+    RefundStatus.IN_REVIEW: "refund.in_review.v1",
+}
+
+
+def _declines(aggregate: Aggregate) -> list[Attempt]:
+    return [a for a in aggregate.attempts if a.decline is not None]
+
+
+def _amount(minor_units: int, currency: str) -> Amount:
+    return Amount(amount_minor=str(minor_units), currency=currency)

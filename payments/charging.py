@@ -1,0 +1,196 @@
+"""One more try of a payment that exists: shared by paymentConfirm and by a key that tries again.
+
+Which provider, and what exactly is sent, is decided before the payment is locked; if the payment
+changed meanwhile, it is decided again.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Final
+from uuid import UUID
+
+from core.database import Tx
+from core.errors import Conflict
+from core.identifiers import encode
+from core.killpoints import kill_point
+from payments import store
+from payments.change import Change
+from payments.commands import Actor, Method
+from payments.dispatch import (
+    Charge,
+    Route,
+    Sending,
+    begin_charge,
+    carry_out,
+    find_route,
+    open_token,
+    prepare_charge,
+    seal_token,
+)
+from payments.errors import (
+    FieldProblem,
+    InvalidState,
+    NoProviderAvailable,
+    NotFound,
+    OutcomeUnknown,
+    ValidationFailed,
+)
+from payments.methods import method_of
+from payments.model import Aggregate, OperationStatus, Payment, PaymentStatus
+from payments.risk import assess
+from payments.services import PaymentServices
+
+CONFIRMABLE: Final = (
+    PaymentStatus.REQUIRES_PAYMENT_METHOD,
+    PaymentStatus.REQUIRES_CONFIRMATION,
+)
+_LOOKS_MAX: Final = 5
+
+ClaimKey = Callable[[Tx, UUID | None], Awaitable[bool]]
+"""Writes the idempotency key with the operation it starts; False if the key was used before."""
+
+
+class PaymentMoved(Conflict):
+    """The payment changed between looking and locking; look again."""
+
+    code = "PAYMENT_MOVED"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the caller brings along: another method, another way back."""
+
+    method: Method | None = None
+    return_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is about to be written. `nobody`: no provider account can take the charge."""
+
+    payment: Payment
+    token: str | None
+    sending: Sending | None = None
+    nobody: Route | None = None
+
+
+async def charge(
+    services: PaymentServices,
+    actor: Actor,
+    payment_id: UUID,
+    wish: Wish,
+    claim_key: ClaimKey,
+) -> bool:
+    """Try the payment once more; False if the key was used before, and nothing was done.
+
+    Raises: NotFound, ValidationFailed, InvalidState, OutcomeUnknown, RiskRejected,
+    InsufficientFunds, NoProviderAvailable.
+    """
+    for _ in range(_LOOKS_MAX):
+        plan = await _plan(services, actor, payment_id, wish)
+        try:
+            if not await _begin(services, actor, plan, claim_key):
+                return False
+        except PaymentMoved:
+            continue
+        kill_point("confirm.committed")
+        await _send(services, actor, plan)
+        return True
+    raise PaymentMoved(id=payment_id)
+
+
+async def _plan(services: PaymentServices, actor: Actor, payment_id: UUID, wish: Wish) -> _Plan:
+    async with services.database.unit_of_work(actor.tenant_id) as tx:
+        aggregate = await store.read(tx, actor.tenant_id, payment_id)
+        if aggregate is None:
+            raise NotFound(encode("pay", payment_id))
+        payment = _wished(services, aggregate.payment, wish)
+        token = open_token(services, payment)
+        if token is None or not payment.provider_amount or payment.status not in CONFIRMABLE:
+            return _Plan(payment, token)
+        found = await find_route(tx, services, actor.tenant_id, payment, token)
+    sending, found = prepare_charge(services, Charge(payment, token), found, actor.correlation_id)
+    return _Plan(payment, token, sending, None if sending else found)
+
+
+def _wished(services: PaymentServices, payment: Payment, wish: Wish) -> Payment:
+    """The payment with what the caller brings along."""
+    if wish.return_url is not None:
+        payment = replace(payment, return_url=wish.return_url)
+    method = wish.method
+    if method is None:
+        return payment
+    return replace(
+        payment,
+        method=method_of(services.vault, method.token, method.type),
+        token_sealed=seal_token(services, payment.id, method.token),
+    )
+
+
+async def _begin(services: PaymentServices, actor: Actor, plan: _Plan, claim_key: ClaimKey) -> bool:
+    """Unit of work A."""
+    wanted = plan.payment
+
+    async def work(tx: Tx) -> bool:
+        operation_id = plan.sending.operation.id if plan.sending else None
+        if not await claim_key(tx, operation_id):
+            return False
+        kill_point("confirm.key_written")
+        locked = await store.lock(tx, actor.tenant_id, wanted.id)
+        assert locked is not None, "payments are never deleted"
+        before = await store.load(tx, actor.tenant_id, locked)
+        check_confirmable(before, has_method=plan.token is not None)
+        if locked.version != wanted.version:
+            raise PaymentMoved(id=wanted.id)
+        await assess(tx, services.risk_checks, actor.tenant_id, wanted)
+        change = Change(
+            "confirm",
+            actor.tenant_id,
+            actor.name,
+            actor.correlation_id,
+            services.clock.now(),
+            before,
+        )
+        change.set_payment(wanted)
+        if wanted.token_sealed is not None and wanted.token_sealed != locked.token_sealed:
+            await store.replace_token(tx, actor.tenant_id, wanted)
+        if plan.sending is not None:
+            begin_charge(services, change, plan.sending)
+        elif not wanted.provider_amount:
+            change.pay_by_store_credit()
+        await change.write(tx)
+        return True
+
+    return await services.database.run(actor.tenant_id, work)
+
+
+def check_confirmable(aggregate: Aggregate, *, has_method: bool) -> None:
+    """Raises: OutcomeUnknown, InvalidState, ValidationFailed."""
+    payment = aggregate.payment
+    if payment.status not in CONFIRMABLE:
+        refuse_unknown(aggregate)
+        raise InvalidState(payment.status, CONFIRMABLE)
+    if payment.provider_amount and not has_method:
+        raise ValidationFailed(
+            FieldProblem(("input", "method"), "REQUIRED", "The payment needs a method.")
+        )
+
+
+def refuse_unknown(aggregate: Aggregate) -> None:
+    """Nothing new may move money while it is not known what an earlier call did.
+
+    Raises: OutcomeUnknown.
+    """
+    for operation in aggregate.operations:
+        if operation.status is OperationStatus.UNKNOWN:
+            raise OutcomeUnknown(operation.id)
+
+
+async def _send(services: PaymentServices, actor: Actor, plan: _Plan) -> None:
+    if plan.sending is not None:
+        carried = await carry_out(services, actor.tenant_id, actor.name, plan.sending)
+        if carried.exhausted is not None:
+            raise NoProviderAvailable(carried.exhausted.as_json()["candidates"])
+    elif plan.nobody is not None:
+        raise NoProviderAvailable(plan.nobody.decision.as_json()["candidates"])
+    kill_point("answer.before")

@@ -1,0 +1,116 @@
+"""Recompute every status and amount of payments from the evidence, and list what differs."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+from uuid import UUID
+
+from core.database import Database, Tx
+from core.identifiers import encode
+from payments import store
+from payments.model import PAYMENT_ENDED, Aggregate, Evidence, Operation
+from payments.postings import required
+from payments.projection import project, project_operation
+
+_BATCH: Final = 200
+_PREFIXES: Final = {"operations": "op", "attempts": "att", "refunds": "ref"}
+_NOT_PROJECTED: Final = frozenset(
+    {
+        "next_action_at",
+        "resolution_tries",
+        "fence",
+        "tries",
+        "created_at",
+        "sent_at",
+        "completed_at",
+        "version",
+        "provider_ref",
+        "token_sealed",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A column that is not what the evidence says."""
+
+    subject: str
+    column: str
+    stored: Any
+    computed: Any
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.column}: stored {self.stored!r}, computed {self.computed!r}"
+
+
+async def verify(database: Database, tenant_id: int) -> AsyncIterator[Difference | int]:
+    """Every difference of a tenant; between them the number of payments looked at so far."""
+    after = UUID(int=0)
+    looked = 0
+    while True:
+        async with database.unit_of_work(tenant_id) as tx:
+            ids = [
+                row["id"]
+                for row in await tx.fetch(
+                    "SELECT id FROM payment WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+                    tenant_id,
+                    after,
+                    _BATCH,
+                )
+            ]
+            for id in ids:
+                for difference in await _verify_one(tx, tenant_id, id):
+                    yield difference
+        if not ids:
+            return
+        after = ids[-1]
+        looked += len(ids)
+        yield looked
+
+
+async def _verify_one(tx: Tx, tenant_id: int, payment_id: UUID) -> list[Difference]:
+    """Under the lock, so that no change is seen half."""
+    payment = await store.lock(tx, tenant_id, payment_id)
+    if payment is None:
+        return []
+    stored = await store.load(tx, tenant_id, payment)
+    evidence = await store.evidence_of(tx, tenant_id, [o.id for o in stored.operations])
+    return list(compare(stored, evidence))
+
+
+def compare(stored: Aggregate, evidence: dict[UUID, list[Evidence]]) -> Iterator[Difference]:
+    """What is stored against what follows from the evidence."""
+    operations = tuple(project_operation(o, evidence[o.id]) for o in stored.operations)
+    computed = project(replace(stored, operations=operations))
+    for what, prefix in _PREFIXES.items():
+        pairs = zip(getattr(stored, what), getattr(computed, what), strict=True)
+        for before, after in pairs:
+            yield from _columns(encode(prefix, before.id), before, after)
+    yield from _columns(encode("pay", stored.payment.id), stored.payment, computed.payment)
+    yield from _unposted(computed)
+    if computed.payment.status in PAYMENT_ENDED and stored.payment.ended_at is None:
+        subject = encode("pay", stored.payment.id)
+        yield Difference(subject, "ended_at", None, "the time it ended")
+
+
+def _columns(subject: str, stored: Any, computed: Any) -> Iterator[Difference]:
+    for column in fields(stored):
+        before, after = getattr(stored, column.name), getattr(computed, column.name)
+        if column.name not in _NOT_PROJECTED and before != after:
+            yield Difference(subject, column.name, before, after)
+
+
+def _unposted(aggregate: Aggregate) -> Iterator[Difference]:
+    """What the evidence requires in the books and was never posted."""
+    for operation in aggregate.operations:
+        missing = required(aggregate, operation)
+        if missing:
+            subject = encode("op", operation.id)
+            yield Difference(subject, "posted", operation.posted, (*operation.posted, *missing))
+
+
+def posted_keys(operation: Operation) -> Iterator[str]:
+    """The keys its recipes have in the ledger, for whoever compares both."""
+    for name in operation.posted:
+        recipe, _, number = name.partition(":")
+        yield f"{recipe}@1:{operation.id}" + (f":{number}" if number else "")

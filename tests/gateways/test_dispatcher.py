@@ -117,6 +117,21 @@ async def test_an_unknown_outcome_is_never_sent_again(
     assert len(route.calls) == 1
 
 
+async def test_an_adapter_cannot_have_an_unknown_outcome_sent_again() -> None:
+    def careless(_: Operation) -> Flow[Outcome]:
+        yield HttpCall("POST", CHARGE)
+        failure = Failure("odd", "", retry_same_provider=True, retry_other_provider=True)
+        return Outcome(OutcomeStatus.UNKNOWN, failure=failure)
+
+    bench = a_bench(script=careless)
+    with respx.mock:
+        route = respx.post(CHARGE).respond(200)
+
+        await bench.dispatcher.send(prepared_at(bench), bench.commit)
+
+    assert len(route.calls) == 1
+
+
 def throttled(operation: Operation) -> Flow[Outcome]:
     response = yield HttpCall("POST", CHARGE)
     if response.status == 200:

@@ -116,8 +116,8 @@ def void(cause: Cause, merchant: AccountRef, hold: HoldPart) -> Posting:
 
 def refund_request(cause: Cause, split: Split, part: Part, hold_id: UUID) -> Posting:
     """A refund we are about to send: every share of it is reserved, all or nothing."""
-    legs = _given_back(cause, split, part, layer=_PENDING)
-    opens = OpenHold(hold_id, part.minor_units, "refund")
+    legs = _reserved(cause, split, part)
+    opens = OpenHold(hold_id, legs[-1].minor_units, "refund")
     return _posting(cause, "refund_request@1", legs, opens=opens)
 
 
@@ -126,15 +126,17 @@ def refund(cause: Cause, split: Split, part: Part, *, hold_id: UUID | None) -> P
     legs = _given_back(cause, split, part)
     if hold_id is None:
         return _posting(cause, "refund@1", legs)
-    undone = _mirrored(_given_back(cause, split, part, layer=_PENDING))
-    settles = SettleHold(hold_id, captured=part.minor_units, released=0)
+    reserved = _reserved(cause, split, part)
+    undone = _mirrored(reserved)
+    excess = reserved[-1].minor_units - part.minor_units
+    settles = SettleHold(hold_id, captured=part.minor_units, released=excess)
     return _posting(cause, "refund@1", [*undone, *legs], settles=settles)
 
 
 def refund_release(cause: Cause, split: Split, part: Part, hold_id: UUID) -> Posting:
     """The refund failed or was cancelled: what was reserved is free again."""
-    legs = _mirrored(_given_back(cause, split, part, layer=_PENDING))
-    settles = SettleHold(hold_id, captured=0, released=part.minor_units)
+    legs = _mirrored(_reserved(cause, split, part))
+    settles = SettleHold(hold_id, captured=0, released=legs[-1].minor_units)
     return _posting(cause, "refund_release@1", legs, settles=settles)
 
 
@@ -189,11 +191,17 @@ def store_credit_reserve(
 
 
 def store_credit_spend(
-    cause: Cause, wallet: AccountRef, merchant: AccountRef, split: Split, part: Part, hold_id: UUID
+    cause: Cause,
+    wallet: AccountRef,
+    split: Split,
+    part: Part,
+    *,
+    merchant: AccountRef,
+    hold_id: UUID,
 ) -> Posting:
     """The reserved store credit pays its part of the price."""
     undone = _mirrored(_pending(wallet, merchant, part.minor_units))
-    credits = _legs(_CREDIT, split, part)
+    credits = _legs(_CREDIT, split, part, cause.provider)
     legs = [*undone, Leg(wallet, _DEBIT, part.minor_units), *credits]
     settles = SettleHold(hold_id, captured=part.minor_units, released=0)
     return _posting(cause, "store_credit_spend@1", legs, settles=settles)
@@ -210,7 +218,7 @@ def store_credit_release(
 
 def store_credit_refund(cause: Cause, wallet: AccountRef, split: Split, part: Part) -> Posting:
     """A refund of what was paid with store credit goes back to the wallet."""
-    legs = [*_legs(_DEBIT, split, part), Leg(wallet, _CREDIT, part.minor_units)]
+    legs = [*_legs(_DEBIT, split, part, cause.provider), Leg(wallet, _CREDIT, part.minor_units)]
     return _posting(cause, "store_credit_refund@1", legs)
 
 
@@ -227,7 +235,7 @@ def orphan_capture(cause: Cause, amount: Money) -> Posting:
 def adopt(cause: Cause, split: Split, part: Part) -> Posting:
     """Money in suspense turns out to be the payment's after all."""
     suspense = chart.suspense(cause.provider, _currency(split))
-    legs = [Leg(suspense, _DEBIT, part.minor_units), *_legs(_CREDIT, split, part)]
+    legs = [Leg(suspense, _DEBIT, part.minor_units), *_legs(_CREDIT, split, part, cause.provider)]
     return _posting(cause, "adopt@1", legs)
 
 
@@ -240,40 +248,65 @@ def orphan_returned(cause: Cause, amount: Money) -> Posting:
 
 
 def shares_of(split: Split, part: Part) -> list[int]:
-    """Minor units of each share of a part: allocate(before + part) − allocate(before)."""
+    """Minor units of each share of a part: allocate(before + part) - allocate(before)."""
     weights = [share.weight for share in split]
     after = allocate(part.before + part.minor_units, weights)
     before = allocate(part.before, weights)
     return [now - then for now, then in zip(after, before, strict=True)]
 
 
-def _legs(direction: Direction, split: Split, part: Part, layer: Layer = Layer.POSTED) -> list[Leg]:
-    """The part's shares; one that grew is written in `direction`, one that shrank opposite."""
+def _legs(direction: Direction, split: Split, part: Part, source: str) -> list[Leg]:
+    """The part's shares, written in `direction`.
+
+    A share may shrink by a minor unit while the whole grows (the Alabama paradox of largest
+    remainders); it is then written on the other side.
+    """
     legs = []
     for share, minor_units in zip(split, shares_of(split, part), strict=True):
-        if minor_units:
-            side = direction if minor_units > 0 else direction.opposite
-            legs.append(Leg(share.account, side, abs(minor_units), layer))
+        if minor_units > 0:
+            legs.append(Leg(share.account, direction, minor_units))
+        elif minor_units < 0:
+            back = Leg(share.account, direction.opposite, -minor_units)
+            legs.append(_spilling(back, source))
     return legs
 
 
 def _taken(cause: Cause, split: Split, part: Part) -> list[Leg]:
     clearing = chart.clearing(cause.provider, _currency(split))
-    return [Leg(clearing, _DEBIT, part.minor_units), *_legs(_CREDIT, split, part)]
+    credits = _legs(_CREDIT, split, part, cause.provider)
+    return [Leg(clearing, _DEBIT, part.minor_units), *credits]
 
 
-def _given_back(cause: Cause, split: Split, part: Part, layer: Layer = Layer.POSTED) -> list[Leg]:
+def _given_back(cause: Cause, split: Split, part: Part) -> list[Leg]:
     clearing = chart.clearing(cause.provider, _currency(split))
-    return [*_legs(_DEBIT, split, part, layer), Leg(clearing, _CREDIT, part.minor_units, layer)]
+    debits = _legs(_DEBIT, split, part, cause.provider)
+    return [*debits, Leg(clearing, _CREDIT, part.minor_units)]
+
+
+def _reserved(cause: Cause, split: Split, part: Part) -> list[Leg]:
+    """Pending legs of a refund; the last one is what is reserved in all.
+
+    Only shares that grow are reserved, so this may be a minor unit more than the part.
+    """
+    clearing = chart.clearing(cause.provider, _currency(split))
+    debits = [
+        Leg(share.account, _DEBIT, minor_units, _PENDING)
+        for share, minor_units in zip(split, shares_of(split, part), strict=True)
+        if minor_units > 0
+    ]
+    total = sum(leg.minor_units for leg in debits)
+    return [*debits, Leg(clearing, _CREDIT, total, _PENDING)]
 
 
 def _withdrawn(cause: Cause, name: str, split: Split, part: Part) -> tuple[Posting, Posting]:
     """A provider took money back. The fact cannot be refused, so it moves no merchant's account;
-    the consequence takes what a merchant has and lets the rest spill."""
+    the consequence takes what a merchant has and lets the rest spill.
+    """
     suspense = chart.suspense(cause.provider, _currency(split))
     clearing = chart.clearing(cause.provider, _currency(split))
     fact = _posting(cause, f"{name}@1", _moved(suspense, clearing, part.minor_units))
-    borne = [_spilling(leg, cause.provider) for leg in _legs(_DEBIT, split, part)]
+    debits = _legs(_DEBIT, split, part, cause.provider)
+    borne = [_spilling(leg, cause.provider) for leg in debits]
     legs = [*borne, Leg(suspense, _CREDIT, part.minor_units)]
     return fact, _posting(cause, f"{name}_charge@1", legs)
 

@@ -1,6 +1,6 @@
 """`python -m counterfoil …`."""
 
-from counterfoil.cli import main
+from counterfoil.commands import main
 
 if __name__ == "__main__":
     main()

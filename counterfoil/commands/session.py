@@ -1,0 +1,76 @@
+"""What commands share: the settings, the tenant, who acts; and one way to run on the database."""
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from rich.console import Console
+
+from core.errors import Rejected
+
+if TYPE_CHECKING:
+    from core.database import Database
+    from counterfoil.settings import Settings
+
+Result = TypeVar("Result")
+
+out = Console()
+err = Console(stderr=True)
+
+TenantName = Annotated[str, typer.Option("--tenant", help="Name of the tenant.")]
+
+
+class TenantNotFound(Rejected):
+    """There is no tenant of this name."""
+
+
+def read_settings() -> "Settings":
+    from counterfoil.settings import Settings  # noqa: PLC0415
+
+    return Settings.read()
+
+
+def encryption_key_of(settings: "Settings") -> bytes:
+    """The master key: the operator's, or the one the demo keeps in the data folder."""
+    from counterfoil.startup import with_encryption_key  # noqa: PLC0415
+
+    return with_encryption_key(settings).encryption_key_bytes
+
+
+def for_tenant(
+    name: str, run: Callable[["Database", int, "Settings"], Awaitable[Result]]
+) -> Result:
+    """Run something on the database for a tenant. Raises: TenantNotFound."""
+    from core.database import Database, DatabaseSettings  # noqa: PLC0415
+    from counterfoil.startup import bring_up_to_date, with_database  # noqa: PLC0415
+
+    async def inside(settings: "Settings") -> Result:
+        database = await Database.open(DatabaseSettings(settings.app_database_url, pool_size=2))
+        try:
+            async with database.unit_of_work(None) as tx:
+                tenant_id = await tx.fetchval("SELECT tenant_id FROM find_tenant($1)", name)
+            if tenant_id is None:
+                raise TenantNotFound(name=name)
+            return await run(database, tenant_id, settings)
+        finally:
+            await database.close()
+
+    with with_database(read_settings()) as settings:
+        bring_up_to_date(settings)
+        return asyncio.run(inside(settings))
+
+
+def operator() -> str:
+    """Who the audit log names for what is done here."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # a container's user without a name
+        return "cli"
+
+
+def fresh_correlation_id() -> str:
+    from core.identifiers import new_id  # noqa: PLC0415
+
+    return f"cli-{new_id()}"

@@ -1,100 +1,35 @@
 """Stripe's operations against its published answers."""
 
-import json
-from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import httpx
 import pytest
 import respx
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from core.money import Money
 from gateways.breaker import BreakerState
-from gateways.dispatcher import Dispatched, LookedUp
-from gateways.driver import check_integrity
 from gateways.port import (
     Capability,
-    HttpResponse,
-    LookupResult,
     NextActionKind,
-    Operation,
-    Outcome,
     OutcomeStatus,
-    Unparseable,
 )
 from gateways.stripe import StripeAdapter
-from tests.gateways.builders import Bench, a_bench, an_account, an_operation
-
-HERE = Path(__file__).parent
-API = "https://psp.example"
-INTENTS = f"{API}/v1/payment_intents"
-INTENT = f"{INTENTS}/pi_3SAMPLEord1001"
-REFUNDS = f"{API}/v1/refunds"
-KINDS = ["SALE", "AUTHORIZE", "CAPTURE", "VOID", "REFUND"]
-
-
-def body(name: str, **changes: Any) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((HERE / f"samples/{name}.json").read_text("utf-8"))
-    return {**loaded, **changes}
-
-
-def intent(name: str, **changes: Any) -> httpx.Response:
-    return httpx.Response(200, json=body(f"api_payment_intent_{name}", **changes))
-
-
-def refund(name: str, **changes: Any) -> httpx.Response:
-    return httpx.Response(200, json=body(f"api_refund_{name}", **changes))
-
-
-def error(name: str) -> httpx.Response:
-    answer = body(f"error_{name}")
-    return httpx.Response(answer["http_status"], headers=answer["headers"], json=answer["body"])
-
-
-def an_operation_of(kind: str, **changes: Any) -> Operation:
-    account = an_account("stripe").credentials()
-    parent = None if kind in {"SALE", "AUTHORIZE"} else "pi_3SAMPLEord1001"
-    amount = Money(1500 if kind == "REFUND" else 4250, "EUR")
-    defaults = {"account": account, "parent_ref": parent, "amount": amount}
-    return an_operation(kind, **{**defaults, **changes})
-
-
-def url_of(kind: str) -> str:
-    return {
-        "SALE": INTENTS,
-        "AUTHORIZE": INTENTS,
-        "CAPTURE": f"{INTENT}/capture",
-        "VOID": f"{INTENT}/cancel",
-        "REFUND": REFUNDS,
-    }[kind]
-
-
-async def send(kind: str, *answers: Any, bench: Bench | None = None, **changes: Any) -> Dispatched:
-    bench = bench or a_bench(StripeAdapter())
-    account, operation = an_account("stripe"), an_operation_of(kind, **changes)
-    respx.post(url_of(kind)).mock(side_effect=list(answers))
-    prepared = bench.dispatcher.prepare(account, operation)
-    return await bench.dispatcher.send(prepared, bench.commit)
-
-
-async def look(kind: str, **changes: Any) -> LookedUp:
-    operation = an_operation_of(kind, **changes)
-    return await a_bench(StripeAdapter()).dispatcher.lookup(an_account("stripe"), operation)
-
-
-def form() -> dict[str, str]:
-    sent = respx.calls.last.request.content.decode()
-    return {name: value for name, [value] in parse_qs(sent).items()}
-
-
-def code_of(outcome: Outcome) -> str:
-    assert outcome.failure is not None
-    return outcome.failure.code
+from tests.gateways.builders import a_bench, an_account
+from tests.gateways.stripe.builders import (
+    HERE,
+    INTENT,
+    INTENTS,
+    KINDS,
+    REFUNDS,
+    an_operation_of,
+    body,
+    code_of,
+    error,
+    form,
+    intent,
+    refund,
+    send,
+)
 
 
 @respx.mock
@@ -436,141 +371,6 @@ async def test_what_stripe_cannot_do_is_refused_before_the_call(
     assert not respx.calls
 
 
-@respx.mock
-@pytest.mark.parametrize(
-    ("name", "kind", "status"),
-    [
-        ("succeeded_automatic", "SALE", "SUCCEEDED"),
-        ("requires_capture_manual", "AUTHORIZE", "SUCCEEDED"),
-        ("partial_capture_final", "AUTHORIZE", "SUCCEEDED"),
-        ("multicapture_open", "AUTHORIZE", "SUCCEEDED"),
-        ("canceled", "AUTHORIZE", "SUCCEEDED"),
-        ("canceled", "SALE", "DECLINED"),
-        ("declined_state", "SALE", "DECLINED"),
-        ("processing_debit", "SALE", "PENDING"),
-        ("requires_action_redirect", "SALE", "REQUIRES_ACTION"),
-    ],
-)
-async def test_a_lookup_by_id(name: str, kind: str, status: str) -> None:
-    respx.get(INTENT).mock(return_value=intent(name))
-
-    looked = await look(kind, provider_ref="pi_3SAMPLEord1001")
-
-    assert looked.answered
-    assert looked.result.outcome is not None
-    assert looked.result.outcome.status == status
-
-
-@respx.mock
-async def test_an_intent_that_was_never_confirmed_proves_nothing() -> None:
-    respx.get(INTENT).mock(return_value=intent("created_unconfirmed"))
-
-    looked = await look("SALE", provider_ref="pi_3SAMPLEord1001")
-
-    assert looked.answered
-    assert looked.result == LookupResult()
-
-
-SENT_AT = datetime(2026, 11, 20, tzinfo=UTC)
-
-
-def pages(*entries: list[dict[str, Any]]) -> list[httpx.Response]:
-    last = len(entries) - 1
-    return [
-        httpx.Response(200, json={"data": page, "has_more": number != last})
-        for number, page in enumerate(entries)
-    ]
-
-
-@respx.mock
-async def test_a_lookup_without_id_searches_the_list_for_our_own() -> None:
-    mine = body("api_payment_intent_succeeded_automatic", metadata={"operation_id": "op_1"})
-    other = body("api_payment_intent_succeeded_automatic", id="pi_other")
-    listing = respx.get(url__startswith=INTENTS).mock(side_effect=pages([other], [mine]))
-
-    looked = await look("SALE", sent_at=SENT_AT)
-
-    assert looked.result.outcome is not None
-    assert looked.result.outcome.status is OutcomeStatus.SUCCEEDED
-    first, second = (call.request.url.params for call in listing.calls)
-    assert int(first["created[gte]"]) == int(SENT_AT.timestamp()) - 300
-    assert second["starting_after"] == "pi_other"
-
-
-@respx.mock
-async def test_not_found_is_conclusive_only_when_the_whole_list_was_read() -> None:
-    other = [body("api_payment_intent_succeeded_automatic")]
-    listing = respx.get(url__startswith=INTENTS)
-
-    listing.mock(side_effect=pages(other))
-    whole = await look("SALE", sent_at=SENT_AT)
-    listing.mock(side_effect=pages(*[other] * 9))
-    part = await look("SALE", sent_at=SENT_AT)
-    listing.mock(side_effect=pages(other))
-    undated = await look("SALE")
-
-    assert whole.result == LookupResult(not_found_is_conclusive=True)
-    assert part.result == LookupResult(not_found_is_conclusive=False)
-    assert undated.result == LookupResult(not_found_is_conclusive=False)
-
-
-@respx.mock
-async def test_a_lookup_of_a_capture_is_satisfied_only_by_our_own() -> None:
-    get = respx.get(INTENT)
-
-    get.mock(return_value=intent("requires_capture_manual"))
-    open_ = await look("CAPTURE", amount=Money(3000, "EUR"))
-    get.mock(return_value=intent("partial_capture_final", metadata={}))
-    others = await look("CAPTURE", amount=Money(3000, "EUR"))
-    mine = intent("partial_capture_final", metadata={"capture_operation_id": "op_1"})
-    get.mock(return_value=mine)
-    ours = await look("CAPTURE", amount=Money(3000, "EUR"))
-
-    assert open_.result == others.result == LookupResult(not_found_is_conclusive=True)
-    assert ours.result.outcome is not None
-    assert ours.result.outcome.status is OutcomeStatus.SUCCEEDED
-
-
-@respx.mock
-async def test_a_lookup_of_a_void() -> None:
-    get = respx.get(INTENT)
-
-    get.mock(return_value=intent("canceled"))
-    done = await look("VOID")
-    get.mock(return_value=intent("requires_capture_manual"))
-    not_done = await look("VOID")
-
-    assert done.result.outcome is not None
-    assert done.result.outcome.status is OutcomeStatus.SUCCEEDED
-    assert not_done.result == LookupResult(not_found_is_conclusive=True)
-
-
-@respx.mock
-async def test_a_lookup_of_a_refund_by_id_and_by_list() -> None:
-    mine = body("api_refund_succeeded", metadata={"operation_id": "op_1"})
-    respx.get(f"{REFUNDS}/re_1").respond(200, json=mine)
-    respx.get(url__startswith=f"{REFUNDS}?").mock(side_effect=pages([mine]))
-
-    by_id = await look("REFUND", provider_ref="re_1")
-    by_list = await look("REFUND")
-
-    for looked in (by_id, by_list):
-        assert looked.result.outcome is not None
-        assert looked.result.outcome.status is OutcomeStatus.SUCCEEDED
-
-
-@respx.mock
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("status", [401, 429, 500])
-async def test_a_lookup_that_is_refused_proves_nothing(kind: str, status: int) -> None:
-    respx.get(url__startswith=API).respond(status, json={"error": {"type": "api_error"}})
-
-    looked = await look(kind, provider_ref="x_1")
-
-    assert looked.result == LookupResult()
-    assert not looked.answered
-
-
 def test_stripe_tokens_stay_at_stripe() -> None:
     [mine, simulated] = [
         a_bench(StripeAdapter()).dispatcher.candidates([an_account("stripe")], "SALE", token)[0]
@@ -595,69 +395,3 @@ def test_only_what_is_tested_is_declared() -> None:
         Capability.LOOKUP_BY_OP_ID,
         Capability.IDEMPOTENCY,
     }
-
-
-GARBAGE = st.binary(max_size=200) | st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=10),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["id", "object", "status", "error", "type", "code", "metadata"])
-            | st.text(max_size=5),
-            inner,
-            max_size=5,
-        )
-    ),
-    max_leaves=8,
-).map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass"))
-FLOWS: dict[str, Callable[[Operation], Any]] = {
-    "SALE": StripeAdapter().authorize,
-    "AUTHORIZE": StripeAdapter().authorize,
-    "CAPTURE": StripeAdapter().capture,
-    "VOID": StripeAdapter().void,
-    "REFUND": StripeAdapter().refund,
-}
-
-
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from(KINDS), st.sampled_from([200, 201, 204, 302, 400, 402, 404]), GARBAGE)
-def test_garbage_is_never_an_outcome(kind: str, status: int, garbage: bytes) -> None:
-    flow = FLOWS[kind](an_operation_of(kind))
-    next(flow)
-
-    with pytest.raises(Unparseable):
-        flow.send(HttpResponse(status, {}, garbage))
-
-
-MUTATED = {
-    "SALE": "api_payment_intent_succeeded_automatic",
-    "AUTHORIZE": "api_payment_intent_requires_capture_manual",
-    "CAPTURE": "api_payment_intent_partial_capture_final",
-    "VOID": "api_payment_intent_canceled",
-    "REFUND": "api_refund_succeeded",
-}
-
-
-@settings(max_examples=200)
-@given(st.data())
-def test_a_damaged_answer_is_never_a_success_of_another_amount(data: st.DataObject) -> None:
-    kind = data.draw(st.sampled_from(KINDS))
-    answer = body(MUTATED[kind])
-    name = data.draw(st.sampled_from(sorted(answer)))
-    answer[name] = data.draw(
-        st.none() | st.booleans() | st.integers(-5, 10**19) | st.floats() | st.text(max_size=8)
-    )
-    amount = {"CAPTURE": 3000, "REFUND": 1500}.get(kind, 4250)
-    operation = an_operation_of(kind, amount=Money(amount, "EUR"))
-    flow = FLOWS[kind](operation)
-    next(flow)
-    try:
-        flow.send(HttpResponse(200, {}, json.dumps(answer).encode()))
-    except Unparseable:
-        return
-    except StopIteration as ended:
-        outcome = check_integrity(operation, ended.value)
-
-    if outcome.status is OutcomeStatus.SUCCEEDED:
-        assert outcome.amount == operation.amount
-        assert outcome.provider_ref

@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from core.database import Tx
 from payments.model import (
@@ -32,14 +33,23 @@ from payments.model import (
 )
 
 
-def _columns(table: type, alias: str, skip: tuple[str, ...] = ()) -> str:
-    return ", ".join(f"{alias}.{f.name}" for f in fields(table) if f.name not in skip)
+_JSON: Final = frozenset({"decline", "next_action", "routing", "metadata"})
+"""Inside a row value asyncpg gets JSON in a binary form its text codec cannot read."""
+
+
+def _columns(table: type, alias: str) -> str:
+    return ", ".join(f"{alias}.{f.name}" for f in fields(table))
+
+
+def _values(table: type, alias: str) -> str:
+    columns = (f"{alias}.{f.name}" + ("::TEXT" if f.name in _JSON else "") for f in fields(table))
+    return ", ".join(columns)
 
 
 _PAYMENT: Final = _columns(Payment, "p")
-_ATTEMPT: Final = _columns(Attempt, "a")
-_OPERATION: Final = _columns(Operation, "o")
-_REFUND: Final = _columns(Refund, "r")
+_ATTEMPT: Final = _values(Attempt, "a")
+_OPERATION: Final = _values(Operation, "o")
+_REFUND: Final = _values(Refund, "r")
 _EVIDENCE: Final = _columns(Evidence, "e")
 
 
@@ -166,7 +176,10 @@ def _evidence(row: asyncpg.Record) -> Evidence:
 
 
 def _named(table: type, values: Sequence[Any]) -> dict[str, Any]:
-    return {f.name: value for f, value in zip(fields(table), values, strict=True)}
+    named = {f.name: value for f, value in zip(fields(table), values, strict=True)}
+    for name in _JSON & named.keys():
+        named[name] = None if named[name] is None else orjson.loads(named[name])
+    return named
 
 
 # ---- writing
@@ -461,7 +474,9 @@ def _changed(before: Aggregate, after: Aggregate, what: str) -> Iterable[Any]:
 
 
 def _row(value: object, names: str) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in names.split()}
+    row = {name: getattr(value, name) for name in names.split()}
+    # The driver's ids are of a class of its own, which the JSON encoder does not take.
+    return {name: str(field) if isinstance(field, UUID) else field for name, field in row.items()}
 
 
 def _operation_row(operation: Operation) -> dict[str, Any]:

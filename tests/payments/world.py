@@ -1,0 +1,348 @@
+"""A tenant with two simulator accounts, and short ways to say what happens to it."""
+
+import itertools
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from prometheus_client import CollectorRegistry
+
+from core.clock import SystemClock
+from core.claims import ClaimLoop
+from core.crypto import Vault
+from core.database import Database
+from core.identifiers import encode
+from core.money import Money
+from gateways.breaker import Breakers
+from gateways.dispatcher import Dispatcher
+from gateways.wire import make_client
+from gateways.metrics import GatewayMetrics
+from gateways.port import ProviderEvent
+from gateways.registry import make_registry
+from gateways.simulator import SimulatorAdapter
+from gateways.store import NewProviderAccount, add
+from payments import (
+    Actor,
+    CancelPayment,
+    CapturePayment,
+    CaptureMode,
+    ConfirmPayment,
+    CreatePayment,
+    CreateRefund,
+    Difference,
+    Fact,
+    Method,
+    PaymentServices,
+    PaymentWork,
+    RuleCheck,
+    SyncPayment,
+    cancel,
+    capture,
+    conclude,
+    confirm,
+    create,
+    find_operation,
+    record_external,
+    refund,
+    sync,
+    verify,
+)
+from payments import store
+from payments.model import Aggregate, OperationKind
+from tests.simulator.process import Merchant, SimulatorProcess
+
+VAULT = Vault(bytes(range(32)))
+_keys = itertools.count(1)
+
+
+def a_key() -> str:
+    return f"test-key-{next(_keys)}"
+
+
+class MovingClock(SystemClock):
+    """The machine's clock, set forward."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
+@dataclass
+class World:
+    """Everything one test works with."""
+
+    database: Database
+    services: PaymentServices
+    tenant_id: int
+    accounts: list[UUID]
+    merchants: list[Merchant]
+    clock: MovingClock
+    scope: str = "server"
+    correlation: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    @property
+    def actor(self) -> Actor:
+        name = f"request-{next(self.correlation)}"
+        return Actor(self.tenant_id, "key:test", self.scope, name)
+
+    @property
+    def simulator(self) -> SimulatorProcess:
+        return self.merchants[0].simulator
+
+    # ---- what a shop does
+
+    async def pay(self, token: str | None = "tok_success", amount: int = 1000, **changes: Any) -> UUID:
+        command = a_payment(token, amount, **changes)
+        return (await create(command, self.actor, self.services)).payment_id
+
+    async def authorize(self, amount: int = 1000, **changes: Any) -> UUID:
+        return await self.pay(amount=amount, capture_mode=CaptureMode.MANUAL, **changes)
+
+    async def confirm(self, payment_id: UUID, token: str | None = None, key: str = "") -> UUID:
+        method = Method(token) if token else None
+        input = {"paymentId": str(payment_id), "token": token}
+        command = ConfirmPayment(key or a_key(), input, payment_id, method)
+        return (await confirm(command, self.actor, self.services)).payment_id
+
+    async def capture(
+        self, payment_id: UUID, amount: int | None = None, *, final: bool = True, key: str = ""
+    ) -> None:
+        input = {"paymentId": str(payment_id), "amount": amount, "final": final}
+        money = None if amount is None else Money(amount, "EUR")
+        command = CapturePayment(key or a_key(), input, payment_id, money, final)
+        await capture(command, self.actor, self.services)
+
+    async def cancel(self, payment_id: UUID, key: str = "") -> None:
+        command = CancelPayment(key or a_key(), {"paymentId": str(payment_id)}, payment_id)
+        await cancel(command, self.actor, self.services)
+
+    async def refund(self, payment_id: UUID, amount: int | None = None, key: str = "") -> UUID:
+        input = {"paymentId": str(payment_id), "amount": amount}
+        money = None if amount is None else Money(amount, "EUR")
+        command = CreateRefund(key or a_key(), input, payment_id, money)
+        return (await refund(command, self.actor, self.services)).refund_id
+
+    async def sync(self, payment_id: UUID) -> None:
+        await sync(SyncPayment(payment_id), self.actor, self.services)
+
+    # ---- what happens by itself
+
+    async def work(self) -> int:
+        """One round of the worker over everything that is due."""
+        loop = ClaimLoop("operations", PaymentWork(self.services), random.Random(1))
+        return await loop.run_once()
+
+    async def make_due(self, payment_id: UUID) -> None:
+        """Let time pass for the operations of a payment: leases end, schedules come due."""
+        async with self.database.unit_of_work(self.tenant_id) as tx:
+            await tx.execute(
+                """UPDATE provider_operation
+                      SET lease_until = clock_timestamp() - INTERVAL '1 second',
+                          next_action_at = clock_timestamp() - INTERVAL '1 second'
+                    WHERE tenant_id = $1 AND payment_id = $2 AND next_action_at IS NOT NULL""",
+                self.tenant_id,
+                payment_id,
+            )
+
+    async def later(self, payment_id: UUID, rounds: int = 1, seconds: int = 10) -> None:
+        """Time passes, the worker works."""
+        for _ in range(rounds):
+            self.clock.ahead += timedelta(seconds=seconds)
+            await self.make_due(payment_id)
+            await self.work()
+
+    async def tell(self, operation_id: UUID, *facts: Fact) -> Aggregate:
+        """Facts about an operation, each in a unit of work of its own."""
+        for fact in facts:
+
+            async def work(tx: Any, fact: Fact = fact) -> Aggregate:
+                return await conclude(tx, self.services, self.tenant_id, operation_id, [fact])
+
+            told = await self.database.run(self.tenant_id, work)
+        return told
+
+    async def callback(self, event: ProviderEvent, account: int = 0) -> UUID | None:
+        """What the processor of callbacks does with one event."""
+
+        async def work(tx: Any) -> UUID | None:
+            account_id = self.accounts[account]
+            found = await find_operation(tx, self.tenant_id, account_id, event)
+            if found is None:
+                found = await record_external(
+                    tx, self.services, self.tenant_id, account_id, event, "callback"
+                )
+            if found is None or event.outcome is None:
+                return None
+            fact = Fact(
+                "WEBHOOK", event.outcome, f"webhook:{event.event_id}", event.occurred_at,
+                event.event_id,
+            )
+            await conclude(tx, self.services, self.tenant_id, found, [fact])
+            return found
+
+        return await self.database.run(self.tenant_id, work)
+
+    # ---- what can be seen
+
+    async def see(self, payment_id: UUID) -> Aggregate:
+        async with self.database.unit_of_work(self.tenant_id) as tx:
+            seen = await store.read(tx, self.tenant_id, payment_id)
+        assert seen is not None
+        return seen
+
+    async def operation(self, payment_id: UUID, kind: str = "SALE") -> Any:
+        seen = await self.see(payment_id)
+        return [o for o in seen.operations if o.kind is OperationKind(kind)][-1]
+
+    async def rows(self, sql: str, *arguments: Any) -> list[Any]:
+        async with self.database.unit_of_work(self.tenant_id) as tx:
+            return list(await tx.fetch(sql, *arguments))
+
+    async def balance(self, path: str, currency: str = "EUR") -> tuple[int, int]:
+        """Posted and pending: debits minus credits."""
+        rows = await self.rows(
+            """SELECT b.dr_posted - b.cr_posted AS posted, b.dr_pending - b.cr_pending AS pending
+                 FROM account AS a JOIN account_balance AS b
+                   ON b.tenant_id = a.tenant_id AND b.account_id = a.id
+                WHERE a.tenant_id = $1 AND a.path = $2 AND a.currency = $3""",
+            self.tenant_id,
+            path,
+            currency,
+        )
+        return (rows[0]["posted"], rows[0]["pending"]) if rows else (0, 0)
+
+    async def events(self, payment_id: UUID) -> list[str]:
+        rows = await self.rows(
+            """SELECT type FROM outbox WHERE tenant_id = $1
+                  AND (aggregate_id = $2 OR payload ->> 'payment_id' = $3) ORDER BY id""",
+            self.tenant_id,
+            payment_id,
+            encode("pay", payment_id),
+        )
+        return [row["type"].removesuffix(".v1") for row in rows]
+
+    async def discrepancies(self) -> list[str]:
+        rows = await self.rows("SELECT kind FROM discrepancy WHERE tenant_id = $1", self.tenant_id)
+        return sorted(row["kind"] for row in rows)
+
+    def effects(self) -> list[tuple[str, int]]:
+        """What the provider really did, over both accounts."""
+        return [
+            (effect["kind"], effect["amount"])
+            for merchant in self.merchants
+            for effect in merchant.effects()
+        ]
+
+    async def check(self) -> None:
+        """Whatever happened: the evidence and the columns agree, and so do both books."""
+        differences = [
+            found
+            async for found in verify(self.database, self.tenant_id)
+            if isinstance(found, Difference)
+        ]
+        assert differences == []
+        rows = await self.rows(
+            """SELECT sum(dr_posted) - sum(cr_posted) AS posted,
+                      sum(dr_pending) - sum(cr_pending) AS pending
+                 FROM account_balance WHERE tenant_id = $1""",
+            self.tenant_id,
+        )
+        assert (rows[0]["posted"] or 0, rows[0]["pending"] or 0) == (0, 0)
+        for merchant in self.merchants:
+            posted, _ = await self.balance(f"psp:{merchant.name}:clearing")
+            assert posted == sum(map(_clearing, merchant.effects())), merchant.name
+
+
+def _clearing(effect: dict[str, Any]) -> int:
+    """What an effect at the provider does to our clearing account."""
+    match effect["kind"]:
+        case "charge" | "capture":
+            return int(effect["amount"]) - int(effect["fee"])
+        case "refund":
+            return -int(effect["amount"])
+        case "refund_failed":
+            return int(effect["amount"])
+        case _:
+            return 0
+
+
+def a_payment(token: str | None = "tok_success", amount: int = 1000, **changes: Any) -> CreatePayment:
+    """paymentCreate of 10.00 EUR."""
+    key = changes.pop("key", None) or a_key()
+    shown = {name: str(value) for name, value in sorted(changes.items())}
+    input = {"amount": amount, "token": token, **shown}
+    return replace(
+        CreatePayment(
+            idempotency_key=key,
+            canonical_input=input,
+            amount=Money(amount, "EUR"),
+            method=Method(token) if token else None,
+        ),
+        **changes,
+    )
+
+
+@asynccontextmanager
+async def a_world(
+    database: Database, tenant_id: int, simulator: SimulatorProcess, **options: Any
+) -> AsyncIterator[World]:
+    """A tenant with two accounts at the simulator, the first one preferred."""
+    clock, rng = MovingClock(), random.Random(7)
+    budget = options.pop("budget_seconds", 3.0)
+    merchants = [simulator.merchant(), simulator.merchant()]
+    async with make_client() as client:
+        dispatcher = Dispatcher(
+            registry=make_registry([SimulatorAdapter()], []),
+            client=client,
+            breakers=Breakers(clock, rng),
+            clock=clock,
+            rng=rng,
+            metrics=GatewayMetrics(CollectorRegistry()),
+            budget_seconds=budget,
+            concurrency=options.pop("concurrency", 64),
+        )
+        services = PaymentServices(
+            database=database,
+            dispatcher=dispatcher,
+            vault=VAULT,
+            clock=clock,
+            random=rng,
+            risk_checks=(RuleCheck(),),
+            lease_seconds=budget + 2,
+        )
+        accounts = []
+        async with database.unit_of_work(tenant_id) as tx:
+            for priority, merchant in enumerate(merchants):
+                accounts.append(
+                    await add(
+                        tx,
+                        VAULT,
+                        tenant_id,
+                        NewProviderAccount(
+                            name=merchant.name,
+                            adapter="simulator",
+                            base_url=options.get("base_url", simulator.url),
+                            secrets={
+                                "secret_key": [merchant.secret_key],
+                                "webhook_secret": [merchant.webhook_secret],
+                            },
+                            priority=priority,
+                        ),
+                        SimulatorAdapter.manifest,
+                    )
+                )
+        yield World(database, services, tenant_id, accounts, merchants, clock)
+
+
+Builder = Callable[..., Any]
+
+
+def at(seconds: float = 0) -> datetime:
+    """An instant of the past."""
+    return datetime(2026, 3, 1, 10, 0, tzinfo=UTC) + timedelta(seconds=seconds)

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import strawberry
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -20,7 +21,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-import schema
 from core.clock import SystemClock
 from core.telemetry import configure_logging, correlation_id, new_registry
 from counterfoil.access import authenticator
@@ -37,6 +37,7 @@ from counterfoil.settings import Settings
 from counterfoil.wiring import Product, open_product
 from counterfoil.worker import run_loops
 from resolvers.context import Caller, Context, Services
+from schema.build import build
 from schema.endpoint import GraphQLEndpoint, GraphQLMetrics, HttpRequest, Limits
 from webhooks.receiver import Answer
 
@@ -55,7 +56,7 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
         demo_key=lambda: _demo_key(settings),
         enabled=settings.graphiql,
     )
-    full, storefront = schema.build()
+    full, storefront = build()
     endpoint_metrics = GraphQLMetrics(metrics)
     endpoint = serving.endpoint(full, endpoint_metrics, anonymous=False)
     browser_endpoint = serving.endpoint(storefront, endpoint_metrics, anonymous=True)
@@ -105,7 +106,7 @@ class _Serving:
         return self.product
 
     def endpoint(
-        self, view: schema.Schema, metrics: GraphQLMetrics, *, anonymous: bool
+        self, view: strawberry.Schema, metrics: GraphQLMetrics, *, anonymous: bool
     ) -> GraphQLEndpoint:
         return GraphQLEndpoint(
             view,

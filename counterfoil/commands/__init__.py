@@ -112,6 +112,6 @@ def verify(
 @app.command("export-schema")
 def export_schema() -> None:
     """Print the GraphQL schema (SDL)."""
-    import schema  # noqa: PLC0415
+    from schema.build import export_sdl  # noqa: PLC0415
 
-    sys.stdout.write(schema.export_sdl())
+    sys.stdout.write(export_sdl())

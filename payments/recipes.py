@@ -190,14 +190,8 @@ def store_credit_reserve(
     return _posting(cause, "store_credit_reserve@1", legs, opens=opens)
 
 
-def store_credit_spend(
-    cause: Cause,
-    wallet: AccountRef,
-    split: Split,
-    part: Part,
-    *,
-    merchant: AccountRef,
-    hold_id: UUID,
+def store_credit_spend(  # noqa: PLR0917 - the words of one sentence
+    cause: Cause, wallet: AccountRef, merchant: AccountRef, split: Split, part: Part, hold_id: UUID
 ) -> Posting:
     """The reserved store credit pays its part of the price."""
     undone = _mirrored(_pending(wallet, merchant, part.minor_units))

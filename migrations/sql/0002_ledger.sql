@@ -410,3 +410,31 @@ BEGIN
        FOR NO KEY UPDATE;
 END $$;
 COMMENT ON FUNCTION ledger_lock_holds(INT, UUID[]) IS 'Holds as they are, locked in id order until the unit of work ends.';
+
+-- Time rises with seq on every account, so the key alone finds an instant: about 22 probes.
+CREATE FUNCTION ledger_seq_at(p_tenant_id INT, p_account_id BIGINT, p_at TIMESTAMPTZ, p_before BOOLEAN) RETURNS BIGINT
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+  v_low BIGINT := 0;
+  v_high BIGINT;
+  v_middle BIGINT;
+  v_recorded_at TIMESTAMPTZ;
+BEGIN
+  SELECT e.seq INTO v_high FROM public.entry AS e
+   WHERE e.tenant_id = p_tenant_id AND e.account_id = p_account_id ORDER BY e.seq DESC LIMIT 1;
+  v_high := coalesce(v_high, 0);
+  WHILE v_low < v_high LOOP
+    v_middle := (v_low + v_high + 1) / 2;
+    SELECT e.recorded_at INTO v_recorded_at FROM public.entry AS e
+     WHERE e.tenant_id = p_tenant_id AND e.account_id = p_account_id AND e.seq = v_middle;
+    IF v_recorded_at < p_at OR v_recorded_at = p_at AND NOT p_before THEN
+      v_low := v_middle;
+    ELSE
+      v_high := v_middle - 1;
+    END IF;
+  END LOOP;
+  RETURN v_low;
+END $$;
+COMMENT ON FUNCTION ledger_seq_at(INT, BIGINT, TIMESTAMPTZ, BOOLEAN) IS 'Seq of the newest entry of an account up to an instant, or before it; 0 if there is none.';

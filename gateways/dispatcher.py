@@ -15,7 +15,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
 
@@ -82,6 +82,9 @@ class PreparedOperation:
     account: ProviderAccount
     operation: Operation
     flow: Prepared[Outcome]
+    clock: Clock = field(repr=False)
+    sent_since: float | None = None
+    """When SENT was written beforehand: the lease runs since then, so the budget does too."""
     _committed: list[HttpCall] = field(default_factory=list)
     _earlier: list[Prepared[Outcome]] = field(default_factory=list)
 
@@ -105,9 +108,14 @@ class PreparedOperation:
         return tuple(exchange for run in runs for exchange in run.exchanges)
 
     def sent_is_committed(self) -> None:
-        """SENT was already committed for `call`: `before_money` need not be asked about it."""
+        """SENT is committed for `call` with the intent: `before_money` is not asked about it.
+
+        To be called where the lease is taken: nothing is sent later than the budget allows from
+        here, even if the process was stopped in between and somebody else has taken over.
+        """
         assert self.call is not None
         self._committed.append(self.call)
+        self.sent_since = self.clock.monotonic()
 
     async def commit_once(self, call: HttpCall, before_money: BeforeMoney) -> None:
         """Await `before_money`, unless this very call went through it before."""
@@ -186,7 +194,7 @@ class Dispatcher:
 
     def prepare(self, account: ProviderAccount, operation: Operation) -> PreparedOperation:
         """Advance the operation to its first call, without I/O. Raises: UnknownAdapter."""
-        return PreparedOperation(account, operation, self._begin(account, operation))
+        return PreparedOperation(account, operation, self._begin(account, operation), self.clock)
 
     async def send(
         self,
@@ -206,6 +214,8 @@ class Dispatcher:
             await prepared.commit_once(call, before_money)
 
         errand = self._errand(account, operation.kind, correlation_id, once)
+        if prepared.sent_since is not None:
+            errand = replace(errand, deadline=prepared.sent_since + self.budget_seconds)
         allowance = self._lane(errand).allowance
         allowance.earn()
         for tries in range(RETRIES_MAX + 1):

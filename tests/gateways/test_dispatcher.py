@@ -168,6 +168,21 @@ async def test_sent_that_was_committed_with_the_intent_is_not_committed_again() 
     assert bench.committed == []
 
 
+async def test_a_process_that_slept_past_its_lease_sends_nothing() -> None:
+    bench = a_bench()
+    prepared = prepared_at(bench)
+    prepared.sent_is_committed()
+    bench.clock.pass_(bench.dispatcher.budget_seconds + 0.001)
+    with respx.mock:
+        charge = respx.post(CHARGE).respond(200, content=b"ok")
+
+        dispatched = await bench.dispatcher.send(prepared, bench.commit)
+
+    assert not charge.called
+    assert dispatched.outcome.status is OutcomeStatus.NOT_EXECUTED
+    assert not dispatched.money_began
+
+
 async def test_five_failures_in_a_row_stop_the_calls_and_one_probe_starts_them_again() -> None:
     bench = a_bench()
     account = an_account()

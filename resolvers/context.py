@@ -1,0 +1,141 @@
+"""What every resolver is given: who asks, the services, and the loaders of this one request."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+from uuid import UUID
+
+from core.clock import Clock
+from core.database import Database
+from core.errors import Rejected
+from core.identifiers import encode
+from gateways.registry import Registry
+from payments import Actor, PaymentServices
+from tenants import SCOPES
+
+if TYPE_CHECKING:
+    from resolvers.loaders import Loaders
+
+API_VERSION: Final = "2026-03-01"
+"""Meaning of the API's names; a new date only with a breaking change."""
+
+
+class Forbidden(Rejected):
+    """Your key has not the scope this needs."""
+
+    code = "FORBIDDEN"
+
+
+class Unauthenticated(Rejected):
+    """A key is needed for this."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Caller(Protocol):
+    """Who sends the request.
+
+    A server's key has a tenant, an id and scopes. A browser proves itself by the client secret of
+    one payment: in the header (then `tenant_id` and `payment_id` are set) or in an argument (then
+    nobody is known beforehand). A browser never has scopes.
+    """
+
+    @property
+    def scopes(self) -> frozenset[str]: ...
+
+    @property
+    def tenant_id(self) -> int | None: ...
+
+    @property
+    def key_id(self) -> UUID | None: ...
+
+    @property
+    def payment_id(self) -> UUID | None: ...
+
+    @property
+    def live(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What resolvers use; made once at start.
+
+    `public_url` is where providers reach us, without a slash at the end.
+    """
+
+    payments: PaymentServices
+    public_url: str
+
+    @property
+    def database(self) -> Database:
+        return self.payments.database
+
+    @property
+    def clock(self) -> Clock:
+        return self.payments.clock
+
+    @property
+    def registry(self) -> Registry:
+        return self.payments.dispatcher.registry
+
+
+@dataclass(slots=True)
+class Context:
+    """One request. `idempotency_header` is the Idempotency-Key header, if there was one."""
+
+    caller: Caller
+    services: Services
+    correlation_id: str
+    idempotency_header: str | None = None
+    _tenant_id: int | None = field(default=None, init=False)
+    _loaders: "Loaders | None" = field(default=None, init=False)
+
+    @property
+    def tenant_id(self) -> int:
+        """Whose rows the request sees. Raises: Unauthenticated."""
+        found = self.caller.tenant_id if self._tenant_id is None else self._tenant_id
+        if found is None:
+            raise Unauthenticated
+        return found
+
+    def enter(self, tenant_id: int) -> bool:
+        """See one tenant's rows from now on; False if the request belongs to another already."""
+        known = self.caller.tenant_id if self._tenant_id is None else self._tenant_id
+        if known is not None:
+            return known == tenant_id
+        self._tenant_id = tenant_id
+        return True
+
+    @property
+    def load(self) -> "Loaders":
+        """The loaders; made at first use, so that a request that loads nothing pays nothing."""
+        if self._loaders is None:
+            from resolvers.loaders import Loaders  # noqa: PLC0415 - they know this module
+
+            self._loaders = Loaders(self)
+        return self._loaders
+
+    def forget(self) -> None:
+        """Something was changed: read anew from now on."""
+        self._loaders = None
+
+    def demand(self, scope: str) -> None:
+        """For what no directive can say: the scope depends on an id. Raises: Forbidden."""
+        assert scope in SCOPES, scope
+        if scope not in self.caller.scopes:
+            raise Forbidden(scope=scope)
+
+    def actor(self, payment_id: UUID | None = None) -> Actor:
+        """Who acts, for the records and for where idempotency keys live.
+
+        `payment_id` is the payment behind a client secret that was given as an argument.
+        """
+        key_id = self.caller.key_id
+        if payment_id is None and key_id is not None:
+            return Actor(
+                self.tenant_id, f"key:{encode('key', key_id)}", "server", self.correlation_id
+            )
+        behind = payment_id or self.caller.payment_id
+        if behind is None:
+            raise Unauthenticated
+        scope = encode("pay", behind)
+        return Actor(self.tenant_id, f"client:{scope}", scope, self.correlation_id)

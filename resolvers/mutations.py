@@ -1,0 +1,152 @@
+"""Commands to the domain. What comes back is read afresh, so that it is the state after all.
+
+Every function answers with a payload or a problem; other errors concern the whole request. Inputs
+are parsed inside, by the functions given, so that what is wrong with them is a problem as well.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from uuid import UUID
+
+import payments
+from core.card_numbers import mask_card_numbers
+from core.errors import CounterfoilError
+from core.identifiers import encode
+from payments import (
+    CancelPayment,
+    CapturePayment,
+    ConfirmPayment,
+    CreatePayment,
+    CreateRefund,
+    PaymentResult,
+    SyncPayment,
+)
+from payments.errors import NotFound
+from resolvers.context import Context
+from resolvers.payments import bare_id, open_client_secret
+from resolvers.problems import Problem, problem_of
+from resolvers.views.payments import Payment, Refund
+
+Given = ParamSpec("Given")
+Payload = TypeVar("Payload")
+FieldPath = tuple[str, ...]
+
+_ECHO_MAX = 80
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPayload:
+    """A payment after a mutation."""
+
+    payment: Payment
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RefundPayload:
+    """A refund and its payment after a mutation."""
+
+    refund: Refund
+    payment: Payment
+    replayed: bool
+
+
+def answers(
+    mutation: Callable[Concatenate[Context, Given], Awaitable[Payload]],
+) -> Callable[Concatenate[Context, Given], Coroutine[Any, Any, Payload | Problem]]:
+    """An expected error becomes a problem in the answer."""
+
+    @wraps(mutation)
+    async def answer(
+        context: Context, /, *args: Given.args, **named: Given.kwargs
+    ) -> Payload | Problem:
+        try:
+            return await mutation(context, *args, **named)
+        except CounterfoilError as error:
+            return problem_of(error, context)
+
+    return answer
+
+
+async def _payment_now(context: Context, payment_id: UUID) -> Payment:
+    payment = await context.load.payment.load(payment_id)
+    assert payment is not None, "what a use case returns exists"
+    return payment
+
+
+async def _after(context: Context, result: PaymentResult) -> PaymentPayload:
+    context.forget()
+    return PaymentPayload(await _payment_now(context, result.payment_id), result.replayed)
+
+
+@answers
+async def create(
+    context: Context,
+    named_accounts: Callable[[], Mapping[FieldPath, UUID]],
+    parse: Callable[[Mapping[FieldPath, str]], CreatePayment],
+) -> PaymentPayload:
+    """PaymentCreate. The domain knows accounts by path, so those of the input are looked up."""
+    paths = {}
+    for field, account_id in named_accounts().items():
+        account = await context.load.account.load(account_id)
+        if account is None:
+            raise NotFound(encode("acc", account_id))
+        paths[field] = account.path
+    result = await payments.create(parse(paths), context.actor(), context.services.payments)
+    return await _after(context, result)
+
+
+@answers
+async def confirm(
+    context: Context,
+    named_payment: Callable[[], tuple[UUID | None, str | None]],
+    parse: Callable[[UUID], ConfirmPayment],
+) -> PaymentPayload:
+    """paymentConfirm, from a server by id or from a browser by client secret."""
+    payment_id, client_secret = named_payment()
+    behind_secret = None
+    if client_secret is not None:
+        behind_secret = await open_client_secret(context, client_secret)
+    elif payment_id != context.caller.payment_id:
+        context.demand("PAYMENTS_WRITE")
+    target = payment_id or behind_secret
+    if target is None:
+        raise NotFound("clientSecret")
+    command, actor = parse(target), context.actor(behind_secret)
+    return await _after(context, await payments.confirm(command, actor, context.services.payments))
+
+
+@answers
+async def capture(context: Context, parse: Callable[[], CapturePayment]) -> PaymentPayload:
+    """PaymentCapture."""
+    result = await payments.capture(parse(), context.actor(), context.services.payments)
+    return await _after(context, result)
+
+
+@answers
+async def cancel(context: Context, parse: Callable[[], CancelPayment]) -> PaymentPayload:
+    """PaymentCancel."""
+    result = await payments.cancel(parse(), context.actor(), context.services.payments)
+    return await _after(context, result)
+
+
+@answers
+async def sync(context: Context, payment_id: str) -> PaymentPayload:
+    """PaymentSync."""
+    bare = bare_id("pay", payment_id)
+    if bare is None:
+        raise NotFound(mask_card_numbers(payment_id[:_ECHO_MAX]))
+    command, actor = SyncPayment(bare), context.actor()
+    return await _after(context, await payments.sync(command, actor, context.services.payments))
+
+
+@answers
+async def refund(context: Context, parse: Callable[[], CreateRefund]) -> RefundPayload:
+    """RefundCreate."""
+    result = await payments.refund(parse(), context.actor(), context.services.payments)
+    context.forget()
+    made = await context.load.refund.load(result.refund_id)
+    assert made is not None, "what a use case returns exists"
+    return RefundPayload(made, await _payment_now(context, result.payment_id), result.replayed)

@@ -1,0 +1,56 @@
+"""Plain rows of one tenant: one short read-only session a fetch, no objects of the mapper."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Executable, Select, Table, select
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.schema import Column
+from sqlmodel import SQLModel
+
+from resolvers.context import Context
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """The table behind a class."""
+    table: Table = model.__table__  # type: ignore[attr-defined] # SQLAlchemy adds it
+    return table
+
+
+def columns_of(model: type[SQLModel]) -> ReadOnlyColumnCollection[str, Column[Any]]:
+    """The columns of the table behind a class, by their names in the database."""
+    return table_of(model).c
+
+
+_UNREAD: Final = frozenset(
+    {
+        "token_sealed",
+        "client_secret_hash",
+        "request_sealed",
+        "secrets_sealed",
+        "fingerprint",
+        "payload",
+        "headers",
+        "body_sha256",
+        "xid",
+    }
+)
+"""Columns no list needs: secrets, hashes of secrets, and what is large."""
+
+
+def rows_of(model: type[SQLModel], *more: ColumnElement[Any]) -> Select[Any]:
+    """The rows of a table without what nobody needs, and more columns of others."""
+    return select(*(column for column in columns_of(model) if column.key not in _UNREAD), *more)
+
+
+async def fetch(context: Context, statement: Executable) -> Sequence[Any]:
+    """Rows with the selected columns as attributes. Row-level security hides other tenants'."""
+    async with context.services.database.reading(context.tenant_id) as session:
+        connection = await session.connection()
+        return (await connection.execute(statement)).all()
+
+
+async def fetch_one(context: Context, statement: Executable) -> Any | None:
+    """The first row, if there is one."""
+    rows = await fetch(context, statement)
+    return rows[0] if rows else None

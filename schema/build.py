@@ -1,0 +1,65 @@
+"""Both views of the schema, made from the same types.
+
+full         /graphql               every field; scopes decide who may use which
+storefront   /storefront/graphql    what a browser with a client secret may do, and no more:
+                                    fields that need a scope do not exist here
+"""
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.base import StrawberryObjectDefinition
+from strawberry.types.field import StrawberryField
+
+from schema.directives import Requires
+from schema.ledger import Entry, Hold, Transaction
+from schema.mutation import Mutation
+from schema.payments import PaymentAttempt, ProviderOperation
+from schema.query import Query
+from schema.records import AuditEntry, Discrepancy, InboundWebhook
+from schema.scalars import SCALARS
+
+_STOREFRONT_ROOTS = frozenset({"payment_by_client_secret", "payment_confirm"})
+
+
+class Storefront(strawberry.Schema):
+    """The schema without what only servers may see."""
+
+    def get_fields(self, type_definition: StrawberryObjectDefinition) -> list[StrawberryField]:
+        fields = super().get_fields(type_definition)
+        if type_definition.origin in {Query, Mutation}:
+            return [field for field in fields if field.python_name in _STOREFRONT_ROOTS]
+        return [field for field in fields if not _needs_scope(field)]
+
+
+def _needs_scope(field: StrawberryField) -> bool:
+    return any(isinstance(directive, Requires) for directive in field.directives)
+
+
+def _config() -> StrawberryConfig:
+    return StrawberryConfig(scalar_map=dict(SCALARS))
+
+
+def build() -> tuple[strawberry.Schema, strawberry.Schema]:
+    """The full schema and the storefront's."""
+    full = strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        types=[
+            AuditEntry,
+            Discrepancy,
+            Entry,
+            Hold,
+            InboundWebhook,
+            PaymentAttempt,
+            ProviderOperation,
+            Transaction,
+        ],
+        config=_config(),
+    )
+    return full, Storefront(query=Query, mutation=Mutation, config=_config())
+
+
+def export_sdl() -> str:
+    """The full schema as text, with its directives: what is committed as schema.graphql."""
+    full, _ = build()
+    return full.as_str() + "\n"

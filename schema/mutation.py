@@ -1,0 +1,206 @@
+"""What can be changed. Expected problems are members of the result."""
+
+from typing import Annotated, Any
+
+import strawberry
+
+from resolvers import mutations
+from schema import commands
+from schema.base import Info, cost, method, public, requires, shown, shows
+from schema.directives import Scope
+from schema.errors import (
+    AmountExceededError,
+    IdempotencyKeyReusedError,
+    InsufficientFundsError,
+    InvalidStateError,
+    NoProviderAvailableError,
+    NotFoundError,
+    OperationInProgressError,
+    OutcomeUnknownError,
+    RiskRejectedError,
+    UnsupportedError,
+    ValidationError,
+    VersionConflictError,
+)
+from schema.inputs import (
+    PaymentCancelInput,
+    PaymentCaptureInput,
+    PaymentConfirmInput,
+    PaymentCreateInput,
+    RefundCreateInput,
+)
+from schema.payments import Payment, Refund
+
+_REPLAYED = "True when this answers an earlier call with the same key: nothing was done again."
+
+
+@strawberry.type(description="A payment after the mutation.")
+class PaymentPayload:
+    is_type_of = shows(mutations.PaymentPayload)
+
+    payment: Payment = shown("The payment, as it is now.")
+    replayed: bool = shown(_REPLAYED)
+
+
+@strawberry.type(description="A refund after the mutation.")
+class RefundPayload:
+    is_type_of = shows(mutations.RefundPayload)
+
+    refund: Refund = shown("The refund, as it is now.")
+    payment: Payment = shown("Its payment, as it is now.")
+    replayed: bool = shown(_REPLAYED)
+
+
+PaymentCreateResult = Annotated[
+    PaymentPayload
+    | ValidationError
+    | NotFoundError
+    | InsufficientFundsError
+    | IdempotencyKeyReusedError
+    | OperationInProgressError
+    | NoProviderAvailableError
+    | UnsupportedError
+    | RiskRejectedError,
+    strawberry.union("PaymentCreateResult", description="The new payment, or why there is none."),
+]
+PaymentConfirmResult = Annotated[
+    PaymentPayload
+    | ValidationError
+    | InsufficientFundsError
+    | NotFoundError
+    | IdempotencyKeyReusedError
+    | OperationInProgressError
+    | InvalidStateError
+    | NoProviderAvailableError
+    | OutcomeUnknownError
+    | RiskRejectedError,
+    strawberry.union("PaymentConfirmResult", description="The payment, or why it was not tried."),
+]
+PaymentCaptureResult = Annotated[
+    PaymentPayload
+    | ValidationError
+    | NotFoundError
+    | IdempotencyKeyReusedError
+    | OperationInProgressError
+    | InvalidStateError
+    | AmountExceededError
+    | UnsupportedError
+    | OutcomeUnknownError
+    | VersionConflictError,
+    strawberry.union("PaymentCaptureResult", description="The payment, or why nothing was taken."),
+]
+PaymentCancelResult = Annotated[
+    PaymentPayload
+    | ValidationError
+    | NotFoundError
+    | IdempotencyKeyReusedError
+    | OperationInProgressError
+    | InvalidStateError
+    | OutcomeUnknownError
+    | VersionConflictError,
+    strawberry.union("PaymentCancelResult", description="The payment, or why it goes on."),
+]
+PaymentSyncResult = Annotated[
+    PaymentPayload | NotFoundError | UnsupportedError,
+    strawberry.union("PaymentSyncResult", description="The payment, or why nobody was asked."),
+]
+RefundCreateResult = Annotated[
+    RefundPayload
+    | ValidationError
+    | NotFoundError
+    | IdempotencyKeyReusedError
+    | OperationInProgressError
+    | InvalidStateError
+    | AmountExceededError
+    | InsufficientFundsError
+    | UnsupportedError
+    | OutcomeUnknownError,
+    strawberry.union("RefundCreateResult", description="The refund, or why there is none."),
+]
+
+
+def _input(description: str) -> Any:
+    return strawberry.argument(description=description)
+
+
+_WRITE = requires(Scope.PAYMENTS_WRITE)
+_HEAVY = cost(50)
+
+
+@strawberry.type(description="What can be changed. One mutation a request.")
+class Mutation:
+    @method("Take one amount once, or prepare to.", PaymentCreateResult, _WRITE, _HEAVY)
+    @staticmethod
+    async def payment_create(
+        info: Info, input: Annotated[PaymentCreateInput, _input("The payment.")]
+    ) -> Any:
+        context = info.context
+        return await mutations.create(
+            context,
+            lambda: commands.account_ids_of(input),
+            lambda paths: commands.create_payment(input, paths, context.idempotency_header),
+        )
+
+    @method(
+        "Try a prepared or declined payment, from a server or from a browser.",
+        PaymentConfirmResult,
+        public("The client secret is the permission; with a paymentId PAYMENTS_WRITE is checked."),
+        _HEAVY,
+    )
+    @staticmethod
+    async def payment_confirm(
+        info: Info, input: Annotated[PaymentConfirmInput, _input("Which, and with what.")]
+    ) -> Any:
+        context = info.context
+        return await mutations.confirm(
+            context,
+            lambda: commands.named_payment(input),
+            lambda bare: commands.confirm_payment(input, bare, context.idempotency_header),
+        )
+
+    @method("Take what was reserved.", PaymentCaptureResult, _WRITE, _HEAVY)
+    @staticmethod
+    async def payment_capture(
+        info: Info, input: Annotated[PaymentCaptureInput, _input("Which, and how much.")]
+    ) -> Any:
+        context = info.context
+        return await mutations.capture(
+            context, lambda: commands.capture_payment(input, context.idempotency_header)
+        )
+
+    @method(
+        "End a payment that took nothing, or give back what is reserved.",
+        PaymentCancelResult,
+        _WRITE,
+        _HEAVY,
+    )
+    @staticmethod
+    async def payment_cancel(
+        info: Info, input: Annotated[PaymentCancelInput, _input("Which.")]
+    ) -> Any:
+        context = info.context
+        return await mutations.cancel(
+            context, lambda: commands.cancel_payment(input, context.idempotency_header)
+        )
+
+    @method(
+        "Ask the provider now. It only reads there, so it needs no idempotency key.",
+        PaymentSyncResult,
+        requires(Scope.PAYMENTS_READ),
+        cost(20),
+    )
+    @staticmethod
+    async def payment_sync(
+        info: Info, payment_id: Annotated[strawberry.ID, _input("The payment.")]
+    ) -> Any:
+        return await mutations.sync(info.context, payment_id)
+
+    @method("Give captured money back.", RefundCreateResult, requires(Scope.REFUNDS_WRITE), _HEAVY)
+    @staticmethod
+    async def refund_create(
+        info: Info, input: Annotated[RefundCreateInput, _input("Which, and how much.")]
+    ) -> Any:
+        context = info.context
+        return await mutations.refund(
+            context, lambda: commands.create_refund(input, context.idempotency_header)
+        )

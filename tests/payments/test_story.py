@@ -365,7 +365,7 @@ async def test_an_unknown_outcome_is_found_out_and_never_guessed(world: World, t
 
 
 async def test_a_request_the_provider_never_saw_is_repeated_with_its_key(world: World) -> None:
-    world.simulator.fault("drop_before", count=1)
+    world.simulator.fault("drop_before", times=1)
     payment_id = await world.pay()
     assert (await world.operation(payment_id)).status == "UNKNOWN"
     assert world.effects() == []

@@ -207,7 +207,7 @@ class World:
     async def balance(self, path: str, currency: str = "EUR") -> tuple[int, int]:
         """Posted and pending: debits minus credits."""
         rows = await self.rows(
-            """SELECT b.dr_posted - b.cr_posted AS posted, b.dr_pending - b.cr_pending AS pending
+            """SELECT b.debits_posted - b.credits_posted AS posted, b.debits_pending - b.credits_pending AS pending
                  FROM account AS a JOIN account_balance AS b
                    ON b.tenant_id = a.tenant_id AND b.account_id = a.id
                 WHERE a.tenant_id = $1 AND a.path = $2 AND a.currency = $3""",
@@ -248,8 +248,8 @@ class World:
         ]
         assert differences == []
         rows = await self.rows(
-            """SELECT sum(dr_posted) - sum(cr_posted) AS posted,
-                      sum(dr_pending) - sum(cr_pending) AS pending
+            """SELECT sum(debits_posted) - sum(credits_posted) AS posted,
+                      sum(debits_pending) - sum(credits_pending) AS pending
                  FROM account_balance WHERE tenant_id = $1""",
             self.tenant_id,
         )

@@ -116,7 +116,13 @@ class Order:
 
 
 def _written(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else value
+    match value:
+        case datetime():
+            return value.isoformat()
+        case UUID():
+            return str(value)
+        case _:
+            return value
 
 
 def _read(kind: type, value: object) -> object:

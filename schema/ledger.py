@@ -60,6 +60,7 @@ class Entry(Node):
 
     sequence: BigInt = shown("1, 2, 3 … within the account, without gaps.")
     direction: Direction = shown("Debit or credit.")
+    layer: Layer = shown("Posted for good, or pending: reserved and announced.")
     amount: Money = shown("How much; above zero.")
     running_balance: Money = shown("Posted balance of the account right after this entry.")
     posted_at: datetime = shown("When it was written into the books.")

@@ -18,6 +18,7 @@ from ledger.errors import (
     UnknownAccount,
 )
 from ledger.posting import hold_state, open_accounts, post
+from ledger.reversal import reversal_of
 from ledger.types import (
     POSTINGS_MAX,
     AccountKind,
@@ -59,4 +60,5 @@ __all__ = [
     "hold_state",
     "open_accounts",
     "post",
+    "reversal_of",
 ]

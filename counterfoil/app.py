@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.clock import SystemClock
 from core.telemetry import configure_logging, correlation_id, new_registry
-from counterfoil.access import authenticator
+from counterfoil.access import ApiCaller, authenticator
 from counterfoil.graphiql import Graphiql
 from counterfoil.http import (
     AccessLog,
@@ -36,9 +36,9 @@ from counterfoil.http import (
 from counterfoil.settings import Settings
 from counterfoil.wiring import Product, open_product
 from counterfoil.worker import run_loops
-from resolvers.context import Caller, Context, Services
+from resolvers.context import Context, Services
 from schema.build import build
-from schema.endpoint import GraphQLEndpoint, GraphQLMetrics, HttpRequest, Limits
+from schema.endpoint import Caller, GraphQLEndpoint, GraphQLMetrics, HttpRequest, Limits
 from webhooks.receiver import Answer
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
@@ -118,6 +118,7 @@ class _Serving:
         )
 
     def _context(self, request: HttpRequest, caller: Caller) -> Context:
+        assert isinstance(caller, ApiCaller), "our authenticator made it"
         return Context(
             caller=caller,
             services=Services(self.opened.payments, self.settings.public_url),

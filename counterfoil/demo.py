@@ -4,6 +4,7 @@ Nothing on the screen is made up: every line comes from the API or from the simu
 At the end the trial balance must be zero and the log equal to the ledger, or the demo fails.
 """
 
+import asyncio
 import os
 import secrets
 import socket
@@ -20,8 +21,14 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from core.database import Database, DatabaseSettings
 from core.errors import Broken, Unavailable
 from counterfoil import demo_documents as documents
+from counterfoil.bootstrap import DEMO_TENANT
+from counterfoil.oracle import Comparison, compare
+from counterfoil.settings import Settings
+from counterfoil.startup import with_database
+from counterfoil.verification import findings_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 START_SECONDS: Final = 120.0
@@ -92,8 +99,9 @@ def _gateway(folder: Path, screen: Console) -> Iterator["Story"]:
             httpx.Client(
                 base_url=f"http://127.0.0.1:{simulator_port}", timeout=60, trust_env=False
             ) as simulator,
+            with_database(Settings.read(environment)) as settings,
         ):
-            yield Story(screen, api, simulator)
+            yield Story(screen, api, simulator, settings)
     finally:
         process.terminate()
         try:
@@ -129,7 +137,10 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 class Story:
     """The scenes, in order; each shows what it was told."""
 
-    def __init__(self, screen: Console, api: httpx.Client, simulator: httpx.Client) -> None:
+    def __init__(
+        self, screen: Console, api: httpx.Client, simulator: httpx.Client, settings: Settings
+    ) -> None:
+        self._settings = settings
         self._screen = screen
         self._api = api
         self._simulator = simulator
@@ -139,29 +150,44 @@ class Story:
     def first_payment(self) -> None:
         self._title(
             "A payment, each of its webhooks delivered three times and out of order",
-            "paymentCreate 42.50 EUR with tok_success",
+            "paymentCreate 42.50 EUR with tok_success, then paymentCapture",
         )
-        self._tell_simulator("/_webhooks", {"duplicate": 3, "reorder": True, "seed": 7})
-        self._first = self._pay("tok_success", "42.50")
+        self._tell_simulator(
+            "/_webhooks", {"duplicate": 3, "delay_ms": [200, 3000], "reorder": True, "seed": 7}
+        )
+        authorized = self._pay("tok_success", "42.50", captureMode="MANUAL")
+        self._must(authorized["status"] == "AUTHORIZED", "the amount is authorized")
+        answer = self._ask(
+            documents.CAPTURE,
+            input={"idempotencyKey": _fresh_key("capture"), "paymentId": authorized["id"]},
+        )["paymentCapture"]
+        if answer["__typename"] != "PaymentPayload":
+            raise DemoFailed(expected="a capture", answer=answer)
+        self._first = answer["payment"]
         self._must(self._first["status"] == "CAPTURED", "the payment is captured")
         self._show_operations(self._first)
 
     def its_webhooks(self) -> None:
         def delivered() -> list[dict[str, Any]] | None:
-            answer = self._simulator.get("/_webhooks", params={"payment": "", "limit": 1000}).json()
+            answer = self._ask_simulator("/_webhooks", limit=1000)
             return None if answer["open"] else list(answer["data"])
 
-        copies = self._wait(delivered, "every webhook is delivered")
-        inbox = self._ask(documents.INBOX)["inboundWebhooks"]["nodes"]
+        def processed() -> list[dict[str, Any]] | None:
+            rows: list[dict[str, Any]] = self._ask(documents.INBOX)["inboundWebhooks"]["nodes"]
+            return rows if all(row["status"] == "PROCESSED" for row in rows) else None
+
+        copies = self._wait(delivered, "every copy of every webhook is delivered")
+        inbox = self._wait(processed, "the inbox is worked through")
+        arrivals = sorted(copies, key=lambda copy: copy["delivered_ms"])
+        self._say("in the order they arrived: " + ", ".join(copy["type"] for copy in arrivals))
         table = Table("event", "deliveries", "rows in the inbox", "status", title="Webhooks")
         for row in inbox:
-            deliveries = [c for c in copies if c["event"] == row["providerEventId"]]
+            deliveries = [copy for copy in copies if copy["event"] == row["providerEventId"]]
             table.add_row(row["kind"], str(len(deliveries)), "1", row["status"])
             self._must(len(deliveries) == 3, f"{row['kind']} was delivered three times")
         self._screen.print(table)
-        self._must(
-            len(inbox) == len({c["event"] for c in copies}), "each event is in the inbox once"
-        )
+        events = {copy["event"] for copy in copies}
+        self._must(len(inbox) == len(events), "each event is in the inbox once")
 
     def its_entries(self) -> None:
         self._title("What it did to the books", "transactions, balances and the statement of sales")
@@ -210,12 +236,13 @@ class Story:
         answer = self._ask(
             documents.REFUND,
             input={
-                "idempotencyKey": f"demo-refund-{secrets.token_hex(8)}",
+                "idempotencyKey": _fresh_key("refund"),
                 "paymentId": self._first["id"],
                 "amount": {"decimal": "12.50", "currency": "EUR"},
             },
         )["refundCreate"]
-        self._must(answer["__typename"] == "RefundPayload", f"the refund is made: {answer}")
+        if answer["__typename"] != "RefundPayload":
+            raise DemoFailed(expected="a refund", answer=answer)
         refund, payment = answer["refund"], answer["payment"]
         self._say(
             f"refund {refund['status']}; still refundable "
@@ -236,21 +263,34 @@ class Story:
             )
             self._must(
                 line["debits"]["amountMinor"] == line["credits"]["amountMinor"],
-                "debits equal credits",
+                f"{line['currency']} {line['layer']}: debits equal credits",
             )
         self._screen.print(table)
+        self._compare()
 
-    def _pay(self, token: str, decimal: str) -> dict[str, Any]:
+    def _compare(self) -> None:
+        """The provider's own log against the ledger, and the books against themselves."""
+        comparison, findings = asyncio.run(_inspect(self._settings, str(self._simulator.base_url)))
+        for line in comparison.lines():
+            self._say(line)
+        self._must(not comparison.differences, "the simulator's log equals the ledger")
+        for finding in findings:
+            self._say(finding)
+        self._must(not findings, "verify finds no difference")
+
+    def _pay(self, token: str, decimal: str, **more: str) -> dict[str, Any]:
         answer = self._ask(
             documents.PAY,
             input={
-                "idempotencyKey": f"demo-{secrets.token_hex(8)}",
+                "idempotencyKey": _fresh_key("payment"),
                 "amount": {"decimal": decimal, "currency": "EUR"},
                 "method": {"token": token},
                 "returnUrl": "https://shop.example/return",
+                **more,
             },
         )["paymentCreate"]
-        self._must(answer["__typename"] == "PaymentPayload", f"a payment comes back: {answer}")
+        if answer["__typename"] != "PaymentPayload":
+            raise DemoFailed(expected="a payment", answer=answer)
         payment: dict[str, Any] = answer["payment"]
         return payment
 
@@ -267,7 +307,8 @@ class Story:
     def _approve(self, url: str) -> None:
         """Press Approve on the provider's page, as the shopper's browser would."""
         answer = self._simulator.post(url, data={"decision": "approve"}, follow_redirects=False)
-        self._must(answer.status_code in {302, 303}, f"the page takes the answer: {answer}")
+        if answer.status_code not in {302, 303}:
+            raise DemoFailed(expected="the page takes the answer", status=answer.status_code)
 
     def _ask(self, document: str, **variables: object) -> dict[str, Any]:
         answer = self._api.post("/graphql", json={"query": document, "variables": variables})
@@ -276,6 +317,13 @@ class Story:
             raise DemoFailed(errors=body["errors"])
         data: dict[str, Any] = body["data"]
         return data
+
+    def _ask_simulator(self, path: str, **parameters: int) -> dict[str, Any]:
+        answer = self._simulator.get(path, params=parameters)
+        if answer.status_code != 200:
+            raise DemoFailed(asked=path, answer=answer.text[:500])
+        found: dict[str, Any] = answer.json()
+        return found
 
     def _tell_simulator(self, path: str, body: dict[str, object]) -> None:
         self._simulator.post(path, json=body).raise_for_status()
@@ -360,6 +408,21 @@ def _statement(statement: dict[str, Any]) -> Table:
         )
     table.add_row("", "closing", "", "", statement["closing"]["formatted"])
     return table
+
+
+async def _inspect(settings: Settings, simulator_url: str) -> tuple[Comparison, list[str]]:
+    database = await Database.open(DatabaseSettings(settings.app_database_url, pool_size=2))
+    try:
+        async with database.unit_of_work(None) as tx:
+            tenant_id = await tx.fetchval("SELECT tenant_id FROM find_tenant($1)", DEMO_TENANT)
+        comparison = await compare(database, tenant_id, simulator_url)
+        return comparison, [finding async for finding in findings_of(database, tenant_id)]
+    finally:
+        await database.close()
+
+
+def _fresh_key(purpose: str) -> str:
+    return f"demo-{purpose}-{secrets.token_hex(8)}"
 
 
 def _this_month() -> dict[str, str]:

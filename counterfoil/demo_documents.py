@@ -33,6 +33,19 @@ mutation Pay($input: PaymentCreateInput!) {
     + _PAYMENT
 )
 
+CAPTURE: Final = (
+    """
+mutation Capture($input: PaymentCaptureInput!) {
+  paymentCapture(input: $input) {
+    __typename
+    ... on PaymentPayload { payment { ...Story } }
+    ... on Error { code message }
+  }
+}
+"""
+    + _PAYMENT
+)
+
 PAYMENT: Final = "query Payment($id: ID!) { payment(id: $id) { ...Story } }" + _PAYMENT
 
 REFUND: Final = """

@@ -1,0 +1,97 @@
+"""`verify`: the books and the payments of each tenant, recomputed and compared.
+
+Runs as the product runs: one tenant at a time, and only reads.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from core.database import Database, DatabaseSettings
+from core.errors import Rejected
+from counterfoil.commands.session import TenantNotFound
+from counterfoil.settings import Settings
+from counterfoil.startup import bring_up_to_date, with_database
+from ledger.verify import verify_ledger
+from payments.verify import verify as verify_payments
+
+
+class TenantNotNamed(Rejected):
+    """Listing tenants takes the owner's rights; name one with --tenant."""
+
+
+def run(settings: Settings, tenant: str | None, screen: Console) -> bool:
+    """Print every difference of one tenant, or of all; whether there was none.
+
+    Raises: TenantNotNamed, DatabaseUnavailable.
+    """
+    with with_database(settings) as completed:
+        bring_up_to_date(completed)
+        tenants = _tenants(completed, tenant)
+        return asyncio.run(_verify(completed, tenants, screen))
+
+
+async def findings_of(database: Database, tenant_id: int) -> AsyncIterator[str]:
+    """Every difference of a tenant: entries, counters, zero sums, gaps, hashes, holds, payments."""
+    async for found in verify_ledger(database, tenant_id):
+        if not isinstance(found, int):
+            yield str(found)
+    async for difference in verify_payments(database, tenant_id):
+        if not isinstance(difference, int):
+            yield str(difference)
+
+
+async def _verify(settings: Settings, tenants: dict[str, int], screen: Console) -> bool:
+    database = await Database.open(DatabaseSettings(settings.app_database_url, pool_size=2))
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    found = 0
+    try:
+        with Progress(*columns, console=screen, transient=True) as progress:
+            for name, tenant_id in tenants.items():
+                task = progress.add_task(name)
+                async for finding in _with_progress(database, tenant_id, progress, task):
+                    found += 1
+                    screen.print(f"{name}: {finding}", style="red", markup=False, soft_wrap=True)
+    finally:
+        await database.close()
+    verdict = "no difference" if not found else f"{found} differences"
+    screen.print(f"verified {len(tenants)} tenants: {verdict}")
+    return not found
+
+
+async def _with_progress(
+    database: Database, tenant_id: int, progress: Progress, task: TaskID
+) -> AsyncIterator[str]:
+    name = progress.tasks[task].description
+    async for found in verify_ledger(database, tenant_id):
+        if isinstance(found, int):
+            progress.update(task, description=f"{name}: {found} rows of the ledger")
+        else:
+            yield str(found)
+    async for difference in verify_payments(database, tenant_id):
+        if isinstance(difference, int):
+            progress.update(task, description=f"{name}: {difference} payments")
+        else:
+            yield str(difference)
+
+
+def _tenants(settings: Settings, name: str | None) -> dict[str, int]:
+    """Name and number of one tenant, or of all: listing them takes the owner's rights."""
+    url = settings.admin_database_url
+    with psycopg.connect(url) as connection:
+        if name is not None:
+            rows = connection.execute(
+                "SELECT %s, tenant_id FROM find_tenant(%s)", [name, name]
+            ).fetchall()
+            if not rows:
+                raise TenantNotFound(name=name)
+        else:
+            try:
+                connection.execute("SET LOCAL ROLE cf_owner")
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise TenantNotNamed from error
+            rows = connection.execute("SELECT name, tenant_id FROM tenant ORDER BY 1").fetchall()
+    return {str(row[0]): int(row[1]) for row in rows}

@@ -12,6 +12,7 @@ from simulator.books import Books
 
 _KEEP_ALIVE_SECONDS: Final = 30
 _GRACE_SECONDS: Final = 2
+_BACKLOG: Final = 2048
 
 
 class DroppableProtocol(HttpToolsProtocol):
@@ -37,6 +38,7 @@ def serve(host: str, port: int, folder: Path, public_url: str | None) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
@@ -49,4 +51,5 @@ def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))
+    listener.listen(_BACKLOG)  # who reads the printed line may connect at once
     return listener

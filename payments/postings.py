@@ -94,18 +94,15 @@ _OVER: Final = ATTEMPT_ENDED | {AttemptStatus.CAPTURED, AttemptStatus.REVERSED}
 
 
 def _refund(_: Aggregate, operation: Operation) -> list[str]:
-    if operation.origin is Origin.EXTERNAL:
-        external = operation.status is OperationStatus.SUCCEEDED
-        returned = operation.status is OperationStatus.REVERSED
-        back = ["refund_returned"] if returned and "refund_external" in operation.posted else []
-        return ["refund_external"] if external else back
+    external = operation.origin is Origin.EXTERNAL
+    paid = "refund_external" if external else "refund"
     match operation.status:
         case OperationStatus.SUCCEEDED:
-            return ["refund"]
-        case OperationStatus.DECLINED | OperationStatus.NOT_EXECUTED:
-            return ["refund_release"]
+            return [paid]
         case OperationStatus.REVERSED:
-            return ["refund", "refund_returned"]
+            return [paid, "refund_returned"]
+        case OperationStatus.DECLINED | OperationStatus.NOT_EXECUTED:
+            return [] if external else ["refund_release"]
         case _:
             return []
 

@@ -32,7 +32,6 @@ from payments.model import (
     Source,
 )
 
-
 _JSON: Final = frozenset({"decline", "next_action", "routing", "metadata"})
 """Inside a row value asyncpg gets JSON in a binary form its text codec cannot read."""
 

@@ -454,7 +454,5 @@ async def move(world: World, debit: str, credit: str, amount: int) -> None:
             Leg(AccountRef(debit, "EUR"), Direction.DEBIT, amount),
             Leg(AccountRef(credit, "EUR"), Direction.CREDIT, amount),
         )
-        posting = Posting(
-            f"test:{new_id()}", "test@1", legs, "test", world.clock.now(), "test"
-        )
+        posting = Posting(f"test:{new_id()}", "test@1", legs, "test", world.clock.now(), "test")
         await post(tx, world.tenant_id, [posting])

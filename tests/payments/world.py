@@ -11,25 +11,25 @@ from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
-from core.clock import SystemClock
 from core.claims import ClaimLoop
+from core.clock import SystemClock
 from core.crypto import Vault
 from core.database import Database
 from core.identifiers import encode
 from core.money import Money
 from gateways.breaker import Breakers
 from gateways.dispatcher import Dispatcher
-from gateways.wire import make_client
 from gateways.metrics import GatewayMetrics
 from gateways.port import ProviderEvent
 from gateways.registry import make_registry
 from gateways.simulator import SimulatorAdapter
 from gateways.store import NewProviderAccount, add
+from gateways.wire import make_client
 from payments import (
     Actor,
     CancelPayment,
-    CapturePayment,
     CaptureMode,
+    CapturePayment,
     ConfirmPayment,
     CreatePayment,
     CreateRefund,
@@ -48,10 +48,10 @@ from payments import (
     find_operation,
     record_external,
     refund,
+    store,
     sync,
     verify,
 )
-from payments import store
 from payments.model import Aggregate, OperationKind
 from tests.simulator.process import Merchant, SimulatorProcess
 
@@ -97,7 +97,9 @@ class World:
 
     # ---- what a shop does
 
-    async def pay(self, token: str | None = "tok_success", amount: int = 1000, **changes: Any) -> UUID:
+    async def pay(
+        self, token: str | None = "tok_success", amount: int = 1000, **changes: Any
+    ) -> UUID:
         command = a_payment(token, amount, **changes)
         return (await create(command, self.actor, self.services)).payment_id
 
@@ -130,6 +132,14 @@ class World:
 
     async def sync(self, payment_id: UUID) -> None:
         await sync(SyncPayment(payment_id), self.actor, self.services)
+
+    async def authorize_then_refuse_capture(self) -> UUID:
+        """A capture that could not be sent: CREATED, waiting for the worker."""
+        self.simulator.client.delete("/_faults")
+        payment_id = await self.authorize()
+        self.simulator.fault("refuse")
+        await self.capture(payment_id)
+        return payment_id
 
     # ---- what happens by itself
 
@@ -180,7 +190,10 @@ class World:
             if found is None or event.outcome is None:
                 return None
             fact = Fact(
-                "WEBHOOK", event.outcome, f"webhook:{event.event_id}", event.occurred_at,
+                "WEBHOOK",
+                event.outcome,
+                f"webhook:{event.event_id}",
+                event.occurred_at,
                 event.event_id,
             )
             await conclude(tx, self.services, self.tenant_id, found, [fact])
@@ -272,8 +285,10 @@ def _clearing(effect: dict[str, Any]) -> int:
             return 0
 
 
-def a_payment(token: str | None = "tok_success", amount: int = 1000, **changes: Any) -> CreatePayment:
-    """paymentCreate of 10.00 EUR."""
+def a_payment(
+    token: str | None = "tok_success", amount: int = 1000, **changes: Any
+) -> CreatePayment:
+    """PaymentCreate of 10.00 EUR."""
     key = changes.pop("key", None) or a_key()
     shown = {name: str(value) for name, value in sorted(changes.items())}
     input = {"amount": amount, "token": token, **shown}

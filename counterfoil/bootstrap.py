@@ -3,6 +3,7 @@
 Safe to run at every start: what exists is kept, addresses that moved are told anew.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ from counterfoil.settings import Settings
 from gateways.accounts import ProviderAccount
 from gateways.simulator import SimulatorAdapter
 from gateways.store import NewProviderAccount, add, load_all, move
-from tenants import SCOPES, authenticate, issue
+from tenants import SCOPES, TenantNotFound, authenticate, find_tenant, issue
 
 DEMO_TENANT: Final = "demo"
 DEMO_PROVIDERS: Final = (("simulator-a", 10), ("simulator-b", 20))
@@ -56,10 +57,8 @@ async def ensure_tenant(
     database: Database, admin_url: str, name: str, *, currency: str = "EUR", live: bool = False
 ) -> int:
     """The tenant of this name, made as the owner if it does not exist: the product may not."""
-    async with database.unit_of_work(None) as tx:
-        found = await tx.fetchval("SELECT tenant_id FROM find_tenant($1)", name)
-    if found is not None:
-        return int(found)
+    with contextlib.suppress(TenantNotFound):
+        return await find_tenant(database, name)
     with psycopg.connect(admin_url) as admin:
         admin.execute("SET LOCAL ROLE cf_owner")
         row = admin.execute(

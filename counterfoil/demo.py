@@ -29,6 +29,7 @@ from counterfoil.oracle import Comparison, compare
 from counterfoil.settings import Settings
 from counterfoil.startup import with_database
 from counterfoil.verification import findings_of
+from tenants import find_tenant
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 START_SECONDS: Final = 120.0
@@ -413,8 +414,7 @@ def _statement(statement: dict[str, Any]) -> Table:
 async def _inspect(settings: Settings, simulator_url: str) -> tuple[Comparison, list[str]]:
     database = await Database.open(DatabaseSettings(settings.app_database_url, pool_size=2))
     try:
-        async with database.unit_of_work(None) as tx:
-            tenant_id = await tx.fetchval("SELECT tenant_id FROM find_tenant($1)", DEMO_TENANT)
+        tenant_id = await find_tenant(database, DEMO_TENANT)
         comparison = await compare(database, tenant_id, simulator_url)
         return comparison, [finding async for finding in findings_of(database, tenant_id)]
     finally:

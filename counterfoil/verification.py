@@ -12,11 +12,11 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 
 from core.database import Database, DatabaseSettings
 from core.errors import Rejected
-from counterfoil.commands.session import TenantNotFound
 from counterfoil.settings import Settings
 from counterfoil.startup import bring_up_to_date, with_database
 from ledger.verify import verify_ledger
 from payments.verify import verify as verify_payments
+from tenants import find_tenant
 
 
 class TenantNotNamed(Rejected):
@@ -26,12 +26,11 @@ class TenantNotNamed(Rejected):
 def run(settings: Settings, tenant: str | None, screen: Console) -> bool:
     """Print every difference of one tenant, or of all; whether there was none.
 
-    Raises: TenantNotNamed, DatabaseUnavailable.
+    Raises: TenantNotFound, TenantNotNamed, DatabaseUnavailable.
     """
     with with_database(settings) as completed:
         bring_up_to_date(completed)
-        tenants = _tenants(completed, tenant)
-        return asyncio.run(_verify(completed, tenants, screen))
+        return asyncio.run(_verify(completed, tenant, screen))
 
 
 async def findings_of(database: Database, tenant_id: int) -> AsyncIterator[str]:
@@ -44,11 +43,12 @@ async def findings_of(database: Database, tenant_id: int) -> AsyncIterator[str]:
             yield str(difference)
 
 
-async def _verify(settings: Settings, tenants: dict[str, int], screen: Console) -> bool:
+async def _verify(settings: Settings, tenant: str | None, screen: Console) -> bool:
     database = await Database.open(DatabaseSettings(settings.app_database_url, pool_size=2))
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     found = 0
     try:
+        tenants = await _tenants(settings, database, tenant)
         with Progress(*columns, console=screen, transient=True) as progress:
             for name, tenant_id in tenants.items():
                 task = progress.add_task(name)
@@ -78,20 +78,14 @@ async def _with_progress(
             yield str(difference)
 
 
-def _tenants(settings: Settings, name: str | None) -> dict[str, int]:
+async def _tenants(settings: Settings, database: Database, name: str | None) -> dict[str, int]:
     """Name and number of one tenant, or of all: listing them takes the owner's rights."""
-    url = settings.admin_database_url
-    with psycopg.connect(url) as connection:
-        if name is not None:
-            rows = connection.execute(
-                "SELECT %s, tenant_id FROM find_tenant(%s)", [name, name]
-            ).fetchall()
-            if not rows:
-                raise TenantNotFound(name=name)
-        else:
-            try:
-                connection.execute("SET LOCAL ROLE cf_owner")
-            except psycopg.errors.InsufficientPrivilege as error:
-                raise TenantNotNamed from error
-            rows = connection.execute("SELECT name, tenant_id FROM tenant ORDER BY 1").fetchall()
+    if name is not None:
+        return {name: await find_tenant(database, name)}
+    with psycopg.connect(settings.admin_database_url) as connection:
+        try:
+            connection.execute("SET LOCAL ROLE cf_owner")
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise TenantNotNamed from error
+        rows = connection.execute("SELECT name, tenant_id FROM tenant ORDER BY 1").fetchall()
     return {str(row[0]): int(row[1]) for row in rows}

@@ -15,14 +15,17 @@ from tenants.keys import (
     revoke,
     rotate,
 )
+from tenants.names import TenantNotFound, find_tenant
 
 __all__ = [
     "SCOPES",
     "IssuedKey",
     "KeyNotFound",
     "Principal",
+    "TenantNotFound",
     "UnknownScope",
     "authenticate",
+    "find_tenant",
     "issue",
     "record",
     "revoke",

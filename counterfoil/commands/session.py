@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.console import Console
 
-from core.errors import Rejected
-
 if TYPE_CHECKING:
     from core.database import Database
     from counterfoil.settings import Settings
@@ -20,10 +18,6 @@ out = Console()
 err = Console(stderr=True)
 
 TenantName = Annotated[str, typer.Option("--tenant", help="Name of the tenant.")]
-
-
-class TenantNotFound(Rejected):
-    """There is no tenant of this name."""
 
 
 def read_settings() -> "Settings":
@@ -45,15 +39,12 @@ def for_tenant(
     """Run something on the database for a tenant. Raises: TenantNotFound."""
     from core.database import Database, DatabaseSettings  # noqa: PLC0415
     from counterfoil.startup import bring_up_to_date, with_database  # noqa: PLC0415
+    from tenants import find_tenant  # noqa: PLC0415
 
     async def inside(settings: "Settings") -> Result:
         database = await Database.open(DatabaseSettings(settings.app_database_url, pool_size=2))
         try:
-            async with database.unit_of_work(None) as tx:
-                tenant_id = await tx.fetchval("SELECT tenant_id FROM find_tenant($1)", name)
-            if tenant_id is None:
-                raise TenantNotFound(name=name)
-            return await run(database, tenant_id, settings)
+            return await run(database, await find_tenant(database, name), settings)
         finally:
             await database.close()
 

@@ -75,7 +75,7 @@ class Transaction(Node):
     is_type_of = shows(views.Transaction)
 
     sequence: BigInt = shown("Rises with each transaction.")
-    kind: str = shown("What it is: sale, capture, refund, psp_fee …")
+    kind: str = shown("What it is, such as sale, capture, refund or psp_fee.")
     description: str | None = shown("For people.")
     posted_at: datetime = shown("When it was written into the books.")
     effective_at: datetime = shown("When it happened.")

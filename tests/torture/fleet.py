@@ -13,8 +13,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,17 +24,12 @@ import httpx
 
 from core.crypto import Vault
 from core.database import Database, DatabaseSettings
-from core.identifiers import encode
-from counterfoil.bootstrap import (
-    ensure_simulator_accounts,
-    ensure_tenant,
-    register_at_simulator,
-)
-from gateways.accounts import ProviderAccount
-from tenants import SCOPES, issue
+from tests.torture.wire import Wire
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
+LEASE_SECONDS = 5
+CALL_BUDGET_SECONDS = 3
 
 
 def free_port() -> int:
@@ -72,6 +67,7 @@ class Process:
 
     @property
     def status(self) -> int | None:
+        """How it ended; negative for a signal."""
         return None if self.child is None else self.child.poll()
 
     def kill(self) -> None:
@@ -91,7 +87,7 @@ class Process:
 
 @dataclass
 class Fleet:
-    """Call `start`, use `graphql` and `simulator`, ask the oracle, leave."""
+    """Enter it, open shops on it, leave it. `root` is the tree the gateway is run from."""
 
     app_url: str
     admin_url: str
@@ -101,57 +97,19 @@ class Fleet:
     root: Path = ROOT
     extra: Mapping[str, str] = field(default_factory=dict)
     simulator_url: str = ""
-    key: str = ""
-    tenant_id: int = 0
-    accounts: list[ProviderAccount] = field(default_factory=list)
-    api_processes: list[Process] = field(default_factory=list)
-    worker_processes: list[Process] = field(default_factory=list)
-    urls: list[str] = field(default_factory=list)
+    apis_running: list[Process] = field(default_factory=list)
+    workers_running: list[Process] = field(default_factory=list)
+    wires: list[Wire] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
     _encryption_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
-
-    async def start(self, *, tenant: str = "torture") -> Self:
-        simulator_port = free_port()
-        self.simulator_url = f"http://127.0.0.1:{simulator_port}"
-        self._run(
-            "simulator",
-            [
-                sys.executable,
-                "-m",
-                "simulator",
-                "--port",
-                str(simulator_port),
-                "--data",
-                str(self.folder / "simulator"),
-            ],
-            {},
-        )
-        ports = [free_port() for _ in range(self.apis)]
-        self.urls = [f"http://127.0.0.1:{port}" for port in ports]
-        await _answers(f"{self.simulator_url}/healthz")
-        await self._set_up(tenant)
-        for port in ports:
-            self.api_processes.append(
-                self._run(
-                    f"api-{port}",
-                    [sys.executable, "-m", "counterfoil", "serve", "--no-worker"],
-                    {**self.environment, "COUNTERFOIL_PORT": str(port)},
-                )
-            )
-        for number in range(self.workers):
-            self.worker_processes.append(
-                self._run(
-                    f"worker-{number}",
-                    [sys.executable, "-m", "counterfoil", "work"],
-                    self.environment,
-                )
-            )
-        for url in self.urls:
-            await _answers(f"{url}/readyz")
-        return self
+    _simulator: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
-        return await self.start()
+        try:
+            return await self._start()
+        except BaseException:
+            self._stack.close()
+            raise
 
     async def __aexit__(
         self,
@@ -159,7 +117,46 @@ class Fleet:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for wire in self.wires:
+            wire.close()
+        if self._simulator is not None:
+            await self._simulator.aclose()
         self._stack.close()
+
+    async def _start(self) -> Self:
+        port = free_port()
+        self.simulator_url = f"http://127.0.0.1:{port}"
+        data = str(self.folder / "simulator")
+        command = [sys.executable, "-m", "simulator", "--port", str(port), "--data", data]
+        # The provider stays as it is, whatever is planted in the gateway's tree.
+        self._run("simulator", command, {}, ROOT)
+        self._simulator = httpx.AsyncClient(
+            base_url=self.simulator_url, trust_env=False, timeout=60
+        )
+        for _ in range(self.apis):
+            port = free_port()
+            self.wires.append(Wire(f"http://127.0.0.1:{port}"))
+            self.apis_running.append(
+                self._run(
+                    f"api-{port}",
+                    [sys.executable, "-m", "counterfoil", "serve", "--no-worker"],
+                    {**self.environment, "COUNTERFOIL_PORT": str(port)},
+                    self.root,
+                )
+            )
+        for number in range(self.workers):
+            command = [sys.executable, "-m", "counterfoil", "work"]
+            self.workers_running.append(
+                self._run(f"worker-{number}", command, self.environment, self.root)
+            )
+        await self._answers(f"{self.simulator_url}/healthz")
+        await self.ready()
+        return self
+
+    async def ready(self) -> None:
+        """Wait until every API process answers."""
+        for wire in self.wires:
+            await self._answers(f"{wire.url}/readyz")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -170,68 +167,87 @@ class Fleet:
             "COUNTERFOIL_ENCRYPTION_KEY": base64.b64encode(self._encryption_key).decode(),
             "COUNTERFOIL_DEMO": "off",
             "COUNTERFOIL_GRAPHIQL": "off",
-            "COUNTERFOIL_LEASE_SECONDS": "5",
-            "COUNTERFOIL_PROVIDER_CALL_BUDGET_SECONDS": "3",
+            "COUNTERFOIL_LEASE_SECONDS": str(LEASE_SECONDS),
+            "COUNTERFOIL_PROVIDER_CALL_BUDGET_SECONDS": str(CALL_BUDGET_SECONDS),
             "COUNTERFOIL_LOG_FORMAT": "json",
             "COUNTERFOIL_LOG_LEVEL": "warning",
             **self.extra,
         }
 
-    async def database(self) -> Database:
-        return await Database.open(DatabaseSettings(self.app_url, pool_size=4))
+    @property
+    def vault(self) -> Vault:
+        return Vault(self._encryption_key)
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[Database]:
+        """The database as the product sees it."""
+        database = await Database.open(DatabaseSettings(self.app_url, pool_size=4))
+        try:
+            yield database
+        finally:
+            await database.close()
+
+    async def tell_simulator(self, path: str, **fields: Any) -> Any:
+        """POST to the simulator's control side."""
+        assert self._simulator is not None
+        answer = await self._simulator.post(path, json=fields)
+        assert answer.status_code < 300, f"{path}: {answer.status_code} {answer.text}"
+        return answer.json()
+
+    async def ask_simulator(self, path: str, **query: Any) -> Any:
+        """GET from the simulator's control side."""
+        assert self._simulator is not None
+        answer = await self._simulator.get(path, params=query)
+        assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
+        return answer.json()
+
+    async def calm_simulator(self) -> None:
+        """No faults, no delay, webhooks at once and in order."""
+        await self.end_faults()
+        await self.tell_simulator("/_config", latency_ms=0)
+        await self.tell_simulator("/_webhooks", pause=False)
+
+    async def end_faults(self) -> None:
+        assert self._simulator is not None
+        (await self._simulator.delete("/_faults")).raise_for_status()
 
     def logs(self) -> str:
+        """The end of what every process wrote: for the message of a failure."""
         return "\n".join(
-            f"--- {path.name}\n{path.read_text(errors='replace')[-4000:]}"
+            f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}"
             for path in sorted(self.folder.glob("*.log"))
+            if path.stat().st_size
         )
 
-    async def register_webhooks(self) -> None:
-        """Tell the simulator to call back the first API process."""
-        await register_at_simulator(self.accounts, self.simulator_url, self.urls[0])
-
-    def _run(self, name: str, command: list[str], environment: Mapping[str, str]) -> Process:
-        process = Process(name, command, environment, self.folder / f"{name}.log", self.root)
+    def _run(
+        self, name: str, command: list[str], environment: Mapping[str, str], root: Path
+    ) -> Process:
+        process = Process(name, command, environment, self.folder / f"{name}.log", root)
         process.start()
         self._stack.callback(process.stop)
         return process
 
-    async def _set_up(self, tenant: str) -> None:
-        database = await self.database()
-        try:
-            self.tenant_id = await ensure_tenant(database, self.admin_url, tenant)
-            async with database.unit_of_work(self.tenant_id) as tx:
-                issued = await issue(
-                    tx,
-                    self.tenant_id,
-                    name="torture",
-                    scopes=SCOPES,
-                    actor="test",
-                    correlation_id="torture",
-                )
-            self.key = issued.secret
-            self.accounts = await ensure_simulator_accounts(
-                database, Vault(self._encryption_key), self.tenant_id, self.simulator_url
-            )
-        finally:
-            await database.close()
-        await self.register_webhooks()
+    async def _answers(self, url: str) -> None:
+        """Wait until a URL says 200."""
+        await eventually(
+            lambda: _is_up(url), START_SECONDS, lambda: f"{url} did not answer\n{self.logs()}"
+        )
 
 
-async def _answers(url: str) -> None:
-    """Wait until a URL says 200."""
-    await eventually(lambda: _is_up(url), START_SECONDS, f"{url} did not answer")
-
-
-def _is_up(url: str) -> bool:
+async def _is_up(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            return (await client.get(url)).status_code == 200
     except httpx.HTTPError:
         return False
 
 
 async def eventually(
-    condition: Callable[[], Any], seconds: float, what: str, *, pause_seconds: float = 0.1
+    condition: Callable[[], Any],
+    seconds: float,
+    what: Callable[[], str],
+    *,
+    pause_seconds: float = 0.1,
 ) -> Any:
     """Ask again and again until the answer is true; fail with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
@@ -242,10 +258,5 @@ async def eventually(
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what} within {seconds} s")
+            raise AssertionError(f"{what()} (within {seconds:g} s)")
         await asyncio.sleep(pause_seconds)
-
-
-def provider_id(account: ProviderAccount) -> str:
-    """The public id of a provider account: also its name at the simulator."""
-    return encode("prv", account.id)

@@ -21,8 +21,12 @@ from payments.model import (
     Source,
 )
 from payments.projection import project, project_operation
+from tests.payments.world import at
 
 ACCOUNT = new_id()
+
+
+SET_ORDERS = 720
 
 
 def an_operation(kind: str = "SALE", **changes: Any) -> Operation:
@@ -49,8 +53,6 @@ OPERATION = an_operation()
 
 
 def told(source: str, says: str, key: str = "", **facts: Any) -> Evidence:
-    from tests.payments.world import at
-
     amount = facts.pop("amount", 1000 if says in ("SUCCEEDED", "REVERSED") else None)
     return Evidence(
         id=new_id(),
@@ -220,8 +222,6 @@ def test_the_last_permitted_decline_fails_the_payment() -> None:
 
 
 def test_what_succeeds_after_the_end_is_for_a_person() -> None:
-    from tests.payments.world import at
-
     late = steps(("SALE", "SUCCEEDED", {}))
 
     found = an_aggregate(*late, ended_at=at())

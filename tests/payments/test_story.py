@@ -14,7 +14,7 @@ from payments.errors import (
     RiskRejected,
     ValidationFailed,
 )
-from tests.payments.world import World
+from tests.payments.world import World, move
 
 
 async def test_a_sale_is_charged_once_and_booked(world: World) -> None:
@@ -443,16 +443,3 @@ async def grant(world: World, wallet: str, amount: int) -> None:
 async def spend(world: World, account: str, amount: int) -> None:
     """Pay a seller out."""
     await move(world, account, "bank:house", amount)
-
-
-async def move(world: World, debit: str, credit: str, amount: int) -> None:
-    from core.identifiers import new_id
-    from ledger import AccountRef, Direction, Leg, Posting, post
-
-    async with world.database.unit_of_work(world.tenant_id) as tx:
-        legs = (
-            Leg(AccountRef(debit, "EUR"), Direction.DEBIT, amount),
-            Leg(AccountRef(credit, "EUR"), Direction.CREDIT, amount),
-        )
-        posting = Posting(f"test:{new_id()}", "test@1", legs, "test", world.clock.now(), "test")
-        await post(tx, world.tenant_id, [posting])

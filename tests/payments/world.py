@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from core.claims import ClaimLoop
 from core.clock import SystemClock
 from core.crypto import Vault
 from core.database import Database
-from core.identifiers import encode
+from core.identifiers import encode, new_id
 from core.money import Money
 from gateways.breaker import Breakers
 from gateways.dispatcher import Dispatcher
@@ -25,6 +25,7 @@ from gateways.registry import make_registry
 from gateways.simulator import SimulatorAdapter
 from gateways.store import NewProviderAccount, add
 from gateways.wire import make_client
+from ledger import AccountRef, Direction, Leg, Posting, post
 from payments import (
     Actor,
     CancelPayment,
@@ -304,13 +305,11 @@ def a_payment(
 
 
 @asynccontextmanager
-async def a_world(
-    database: Database, tenant_id: int, simulator: SimulatorProcess, **options: Any
-) -> AsyncIterator[World]:
-    """A tenant with two accounts at the simulator, the first one preferred."""
-    clock, rng = MovingClock(), random.Random(7)
-    budget = options.pop("budget_seconds", 3.0)
-    merchants = [simulator.merchant(), simulator.merchant()]
+async def some_services(
+    database: Database, clock: SystemClock | None = None, budget_seconds: float = 3.0
+) -> AsyncIterator[PaymentServices]:
+    """Services as the product wires them, with the simulator as the only adapter."""
+    clock, rng = clock or SystemClock(), random.Random(7)
     async with make_client() as client:
         dispatcher = Dispatcher(
             registry=make_registry([SimulatorAdapter()], []),
@@ -319,43 +318,60 @@ async def a_world(
             clock=clock,
             rng=rng,
             metrics=GatewayMetrics(CollectorRegistry()),
-            budget_seconds=budget,
-            concurrency=options.pop("concurrency", 64),
+            budget_seconds=budget_seconds,
         )
-        services = PaymentServices(
+        yield PaymentServices(
             database=database,
             dispatcher=dispatcher,
             vault=VAULT,
             clock=clock,
             random=rng,
             risk_checks=(RuleCheck(),),
-            lease_seconds=budget + 2,
+            lease_seconds=budget_seconds + 2,
         )
-        accounts = []
-        async with database.unit_of_work(tenant_id) as tx:
-            for priority, merchant in enumerate(merchants):
-                accounts.append(
-                    await add(
-                        tx,
-                        VAULT,
-                        tenant_id,
-                        NewProviderAccount(
-                            name=merchant.name,
-                            adapter="simulator",
-                            base_url=options.get("base_url", simulator.url),
-                            secrets={
-                                "secret_key": [merchant.secret_key],
-                                "webhook_secret": [merchant.webhook_secret],
-                            },
-                            priority=priority,
-                        ),
-                        SimulatorAdapter.manifest,
-                    )
-                )
+
+
+@asynccontextmanager
+async def a_world(
+    database: Database, tenant_id: int, simulator: SimulatorProcess
+) -> AsyncIterator[World]:
+    """A tenant with two accounts at the simulator, the first one preferred."""
+    clock = MovingClock()
+    merchants = [simulator.merchant(), simulator.merchant()]
+    accounts = []
+    async with database.unit_of_work(tenant_id) as tx:
+        for priority, merchant in enumerate(merchants):
+            accounts.append(await add(tx, VAULT, tenant_id, _account(merchant, priority), _KNOWN))
+    async with some_services(database, clock) as services:
         yield World(database, services, tenant_id, accounts, merchants, clock)
 
 
-Builder = Callable[..., Any]
+_KNOWN = SimulatorAdapter.manifest
+
+
+def _account(merchant: Merchant, priority: int) -> NewProviderAccount:
+    return NewProviderAccount(
+        name=merchant.name,
+        adapter="simulator",
+        base_url=merchant.simulator.url,
+        secrets={
+            "secret_key": [merchant.secret_key],
+            "webhook_secret": [merchant.webhook_secret],
+        },
+        priority=priority,
+    )
+
+
+async def move(world: World, debit: str, credit: str, amount: int) -> None:
+    """Move money in the books, as another part of the product would."""
+    legs = (
+        Leg(AccountRef(debit, "EUR"), Direction.DEBIT, amount),
+        Leg(AccountRef(credit, "EUR"), Direction.CREDIT, amount),
+    )
+    key = f"test:{new_id()}"
+    posting = Posting(key, "test@1", legs, "test", world.clock.now(), "test")
+    async with world.database.unit_of_work(world.tenant_id) as tx:
+        await post(tx, world.tenant_id, [posting])
 
 
 def at(seconds: float = 0) -> datetime:

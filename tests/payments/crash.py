@@ -1,0 +1,42 @@
+"""A process that does one thing and may be killed on the way: KILL_AT names where.
+
+python -m tests.payments.crash '{"url": …, "tenant_id": …, "do": "create", …}'
+"""
+
+import asyncio
+import json
+import sys
+from typing import Any
+from uuid import UUID
+
+from core.claims import Claim
+from core.database import Database, DatabaseSettings
+from core.money import Money
+from payments import Actor, CapturePayment, CreateRefund, capture, create, refund
+from payments.advance import advance
+from tests.payments.world import a_payment, some_services
+
+
+async def main(wanted: dict[str, Any]) -> None:
+    database = await Database.open(DatabaseSettings(wanted["url"], pool_size=2))
+    actor = Actor(wanted["tenant_id"], "key:test", "server", "request-crash")
+    async with some_services(database) as services:
+        match wanted["do"]:
+            case "create":
+                await create(a_payment(key=wanted["key"]), actor, services)
+            case "capture":
+                id, money = UUID(wanted["payment_id"]), Money(1000, "EUR")
+                input = {"paymentId": str(id), "amount": 1000, "final": True}
+                await capture(CapturePayment(wanted["key"], input, id, money), actor, services)
+            case "refund":
+                id = UUID(wanted["payment_id"])
+                input = {"paymentId": str(id), "amount": None}
+                await refund(CreateRefund(wanted["key"], input, id), actor, services)
+            case "advance":
+                claim = Claim(wanted["tenant_id"], UUID(wanted["operation_id"]), wanted["fence"])
+                await advance(services, claim)
+    await database.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(sys.argv[1])))

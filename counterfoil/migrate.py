@@ -14,23 +14,16 @@ import psycopg
 from alembic import op
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from psycopg import sql
 from sqlalchemy import Connection, create_engine, make_url, pool
 
-from core.errors import Unavailable
+from counterfoil.revision import MigrationFailed, head_revision
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 BODIES: Final = ROOT / "migrations" / "sql"
 ONE_AT_A_TIME: Final = 6_279_501_337_205_774  # any number, the same in every process
 LOCK_TIMEOUT: Final = "2s"  # a waiting ALTER TABLE blocks everybody behind it
 ROLE_NAMES: Final = ("cf_owner", "cf_ledger", "cf_app")
-
-
-class MigrationFailed(Unavailable):
-    """The database could not be brought to the newest schema."""
-
-    code = "MIGRATION_FAILED"
 
 
 def migrate(admin_url: str, app_url: str) -> str:
@@ -47,25 +40,6 @@ def migrate(admin_url: str, app_url: str) -> str:
             return head_revision()
     except psycopg.Error as error:
         raise MigrationFailed(reason=str(error).strip()) from error
-
-
-def is_current(url: str) -> bool:
-    """Whether the database has the newest schema. Raises: MigrationFailed if it cannot be asked."""
-    try:
-        with closing(psycopg.connect(url, connect_timeout=10)) as connection:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
-        return False
-    except psycopg.Error as error:
-        raise MigrationFailed(reason=str(error).strip()) from error
-    return row is not None and row[0] == head_revision()
-
-
-def head_revision() -> str:
-    """The newest revision this program knows."""
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    assert head is not None, "there is at least one migration"
-    return head
 
 
 def alembic_config() -> Config:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -66,11 +66,15 @@ def serve(settings: Settings, *, with_worker: bool) -> None:
     with stop_by_signal(), ExitStack() as stack:
         # First of all, so that a taken port costs no start of a database.
         listener = stack.enter_context(bound(settings.host, settings.port))
+        simulator_is_up: Callable[[], None] | None = None
+        if wants_demo(settings):
+            # It comes up beside the database and our imports, not after them.
+            settings, simulator_is_up = stack.enter_context(with_simulator(settings))
         settings = stack.enter_context(prepared(settings))
-        if settings.demo == "on":
-            settings = stack.enter_context(with_simulator(settings))
-            set_up_demo(settings)
         server = uvicorn.Server(uvicorn_config(settings, with_worker=with_worker))
+        if simulator_is_up is not None:
+            simulator_is_up()
+            set_up_demo(settings)
         server.run(sockets=[listener])
         if not server.started:
             raise SystemExit(3)
@@ -145,11 +149,19 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
+def wants_demo(settings: Settings) -> bool:
+    """Whether the demo tenant is set up: asked for, or nothing but the embedded database."""
+    return settings.demo == "on" or (settings.demo == "auto" and settings.database_url is None)
+
+
 @contextmanager
-def with_simulator(settings: Settings) -> Iterator[Settings]:
-    """Settings with the URL of a running simulator: the operator's, or one started here."""
+def with_simulator(settings: Settings) -> Iterator[tuple[Settings, Callable[[], None]]]:
+    """Settings with the URL of a simulator, the operator's or one started here, and its wait.
+
+    The second of the two returns once it answers. Raises: AddressTaken; SimulatorFailed.
+    """
     if settings.simulator_url:
-        yield settings
+        yield settings, lambda: None
         return
     port = _simulator_port(settings)
     folder = settings.data_dir / "simulator"
@@ -160,10 +172,10 @@ def with_simulator(settings: Settings) -> Iterator[Settings]:
     )
     watchdog = watch(process.pid)
     try:
-        _await_simulator(process, port)
         (folder / "port").write_text(str(port))
         url = f"http://127.0.0.1:{port}"
-        yield settings.model_copy(update={"simulator_port": port, "simulator_url": url})
+        found = settings.model_copy(update={"simulator_port": port, "simulator_url": url})
+        yield found, lambda: _await_simulator(process, port)
     finally:
         _end(process)
         dismiss(watchdog)

@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from core.errors import Unavailable
 from counterfoil.embedded_postgres import EmbeddedPostgres
 from counterfoil.layout import check_layout
-from counterfoil.migrate import is_current, migrate
 from counterfoil.postgres_binaries import find_binaries
+from counterfoil.revision import is_current
 from counterfoil.settings import InvalidSettings, Settings
 
 log = structlog.get_logger("counterfoil.startup")
@@ -82,6 +82,8 @@ def bring_up_to_date(settings: Settings) -> None:
         return
     if settings.demo != "on" and settings.migration_database_url is None:
         raise SchemaIsOld
+    from counterfoil.migrate import migrate  # noqa: PLC0415 - Alembic only when there is work for it
+
     revision = migrate(settings.admin_database_url, settings.app_database_url)
     log.info("migrated", revision=revision)
 

@@ -162,19 +162,21 @@ def test_a_stop_half_way_through_the_start_leaves_nothing(tmp_path: Path) -> Non
 
 def test_the_simulator_lives_as_long_as_who_started_it(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, port=a_free_port())
-    with with_simulator(settings) as running:
+    with with_simulator(settings) as (running, is_up):
+        is_up()
         first_url = running.simulator_url
         assert httpx.get(f"{first_url}/healthz", trust_env=False).is_success
     assert processes_of(tmp_path) == []
 
-    with with_simulator(settings) as running:
+    with with_simulator(settings) as (running, _):
         assert running.simulator_url == first_url
 
 
 def test_a_running_simulator_is_used(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, simulator_url="http://127.0.0.1:9")
 
-    with with_simulator(settings) as running:
+    with with_simulator(settings) as (running, is_up):
+        is_up()
         assert running.simulator_url == "http://127.0.0.1:9"
         assert processes_of(tmp_path) == []
 

@@ -1,7 +1,7 @@
-"""What every resolver is given: who asks, the services, and the loaders of this one request."""
+"""What every resolver is given: who asks, the services, and what this request read already."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from core.clock import Clock
@@ -11,9 +11,6 @@ from core.identifiers import encode
 from gateways.registry import Registry
 from payments import Actor, PaymentServices
 from tenants import SCOPES
-
-if TYPE_CHECKING:
-    from resolvers.loaders import Loaders
 
 API_VERSION: Final = "2026-03-01"
 """Meaning of the API's names; a new date only with a breaking change."""
@@ -87,7 +84,8 @@ class Context:
     correlation_id: str
     idempotency_header: str | None = None
     _tenant_id: int | None = field(default=None, init=False)
-    _loaders: "Loaders | None" = field(default=None, init=False)
+    memory: dict[type, object] = field(default_factory=dict, init=False)
+    """What was read already in this request, by who keeps it."""
 
     @property
     def tenant_id(self) -> int:
@@ -105,18 +103,9 @@ class Context:
         self._tenant_id = tenant_id
         return True
 
-    @property
-    def load(self) -> "Loaders":
-        """The loaders; made at first use, so that a request that loads nothing pays nothing."""
-        if self._loaders is None:
-            from resolvers.loaders import Loaders  # noqa: PLC0415 - they know this module
-
-            self._loaders = Loaders(self)
-        return self._loaders
-
     def forget(self) -> None:
         """Something was changed: read anew from now on."""
-        self._loaders = None
+        self.memory.clear()
 
     def demand(self, scope: str) -> None:
         """For what no directive can say: the scope depends on an id. Raises: Forbidden."""

@@ -19,7 +19,9 @@ from ledger.tables import (
     HoldRow,
     LedgerTransactionRow,
 )
+from resolvers.books import select_accounts, select_entries
 from resolvers.context import Context
+from resolvers.loaders import load
 from resolvers.paging import Order, Page, PageRequest, fetch_page
 from resolvers.payments import ANY, Span, bare_id
 from resolvers.reading import columns_of, fetch, fetch_one, rows_of, table_of
@@ -97,30 +99,11 @@ class TransactionQuery:
 # ---- accounts
 
 
-def select_accounts() -> Select[Any]:
-    """Accounts with their class in the chart and their running totals."""
-    return (
-        rows_of(
-            AccountRow,
-            _TYPES["class"].label("kind"),
-            *(_BALANCES[name] for name in (*TOTALS, "seq", "min_available")),
-        )
-        .join(table_of(AccountTypeRow), _TYPES["code"] == _ACCOUNTS["type_code"])
-        .join(
-            table_of(AccountBalanceRow),
-            and_(
-                _BALANCES["tenant_id"] == _ACCOUNTS["tenant_id"],
-                _BALANCES["account_id"] == _ACCOUNTS["id"],
-            ),
-        )
-    )
-
-
 async def account(context: Context, id: str | None, path: str | None) -> Account | None:
     """By id, or by path (and then also by id, if both are given)."""
     if id is not None:
         bare = bare_id("acc", id)
-        found = await context.load.account.load(bare) if bare else None
+        found = await load(context).account.load(bare) if bare else None
         return found if found is None or path in {None, found.path} else None
     return await account_at(context, path) if path is not None else None
 
@@ -278,17 +261,6 @@ async def trial_balance(context: Context, at: datetime | None) -> list[TrialBala
 # ---- entries
 
 
-def select_entries() -> Select[Any]:
-    """Entries with the normal side of their account."""
-    return rows_of(EntryRow, _ACCOUNTS["normal"]).join(
-        table_of(AccountRow),
-        and_(
-            _ACCOUNTS["tenant_id"] == _ENTRIES["tenant_id"],
-            _ACCOUNTS["id"] == _ENTRIES["account_id"],
-        ),
-    )
-
-
 async def entry(context: Context, id: str) -> Entry | None:
     """By id; None if there is none the caller may see."""
     try:
@@ -362,7 +334,7 @@ async def statement(
 
 async def account_of(context: Context, parent: Entry) -> Account | None:
     """The account an entry is on."""
-    return await context.load.account_by_number.load(parent.row.account_id)
+    return await load(context).account_by_number.load(parent.row.account_id)
 
 
 async def account_of_statement(_context: Context, parent: Statement) -> Account:
@@ -376,7 +348,7 @@ async def account_of_statement(_context: Context, parent: Statement) -> Account:
 async def transaction(context: Context, id: str) -> Transaction | None:
     """By id; None if there is none the caller may see."""
     bare = bare_id("txn", id)
-    return await context.load.transaction.load(bare) if bare else None
+    return await load(context).transaction.load(bare) if bare else None
 
 
 async def transactions(
@@ -413,23 +385,23 @@ async def transactions_of_payment(
 
 async def transaction_of(context: Context, parent: Entry) -> Transaction | None:
     """The transaction an entry is part of."""
-    return await context.load.transaction_by_number.load(parent.row.transaction_id)
+    return await load(context).transaction_by_number.load(parent.row.transaction_id)
 
 
 async def entries_of_transaction(context: Context, parent: Transaction) -> list[Entry]:
     """In the order of its legs."""
-    return await context.load.entries_of_transaction.load(parent.row.id)
+    return await load(context).entries_of_transaction.load(parent.row.id)
 
 
 async def reverses(context: Context, parent: Transaction) -> Transaction | None:
     """The transaction this one undoes."""
     number = parent.row.reverses_id
-    return await context.load.transaction_by_number.load(number) if number else None
+    return await load(context).transaction_by_number.load(number) if number else None
 
 
 async def reversed_by(context: Context, parent: Transaction) -> Transaction | None:
     """The transaction that undid this one."""
-    return await context.load.reversal_of.load(parent.row.id)
+    return await load(context).reversal_of.load(parent.row.id)
 
 
 # ---- holds
@@ -460,5 +432,5 @@ def _holds(status: str | None) -> Select[Any]:
 
 async def legs_of_hold(context: Context, parent: Hold) -> list[Entry]:
     """The pending entries that made the hold."""
-    legs = await context.load.entries_of_transaction.load(parent.row.transaction_id)
+    legs = await load(context).entries_of_transaction.load(parent.row.transaction_id)
     return [leg for leg in legs if leg.layer == "PENDING"]

@@ -27,8 +27,8 @@ from payments.tables import (
     ProviderOperationRow,
     RefundRow,
 )
+from resolvers.books import select_accounts, select_entries
 from resolvers.context import Context
-from resolvers.ledger import select_accounts, select_entries
 from resolvers.reading import columns_of, fetch, rows_of, table_of
 from resolvers.views.ledger import Account, Entry, Hold, Transaction
 from resolvers.views.payments import (
@@ -238,6 +238,14 @@ class Loaders:
         unknown = {row.provider_account_id: row.unknown for row in counts}
         by_account = _grouped(states, "provider_account_id", keys, lambda row: row)
         return [health_of(rows, unknown, key) for key, rows in zip(keys, by_account, strict=True)]
+
+
+def load(context: Context) -> Loaders:
+    """The loaders of the request; made at first use, so that who loads nothing pays nothing."""
+    found = context.memory.get(Loaders)
+    if not isinstance(found, Loaders):
+        found = context.memory[Loaders] = Loaders(context)
+    return found
 
 
 def provider_of(context: Context, row: Any) -> Provider:

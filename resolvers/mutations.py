@@ -4,7 +4,7 @@ Every function answers with a payload or a problem; other errors concern the who
 are parsed inside, by the functions given, so that what is wrong with them is a problem as well.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -24,10 +24,16 @@ from payments import (
     SyncPayment,
 )
 from payments.errors import NotFound
+from resolvers import bookkeeping
+from resolvers.bookkeeping import CreateAccount, CreateTransfer
 from resolvers.context import Context
+from resolvers.loaders import load
+from resolvers.paging import PAGE_SIZE_MAX, BadPageSize
 from resolvers.payments import bare_id, open_client_secret
 from resolvers.problems import Problem, problem_of
 from resolvers.views.payments import Payment, Refund
+from tenants import record
+from webhooks.processor import replay
 
 Given = ParamSpec("Given")
 Payload = TypeVar("Payload")
@@ -53,6 +59,13 @@ class RefundPayload:
     replayed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class RequeuePayload:
+    """How many things were put back into their queue."""
+
+    requeued: int
+
+
 def answers(
     mutation: Callable[Concatenate[Context, Given], Awaitable[Payload]],
 ) -> Callable[Concatenate[Context, Given], Coroutine[Any, Any, Payload | Problem]]:
@@ -71,7 +84,7 @@ def answers(
 
 
 async def _payment_now(context: Context, payment_id: UUID) -> Payment:
-    payment = await context.load.payment.load(payment_id)
+    payment = await load(context).payment.load(payment_id)
     assert payment is not None, "what a use case returns exists"
     return payment
 
@@ -90,7 +103,7 @@ async def create(
     """PaymentCreate. The domain knows accounts by path, so those of the input are looked up."""
     paths = {}
     for field, account_id in named_accounts().items():
-        account = await context.load.account.load(account_id)
+        account = await load(context).account.load(account_id)
         if account is None:
             raise NotFound(encode("acc", account_id))
         paths[field] = account.path
@@ -147,6 +160,47 @@ async def refund(context: Context, parse: Callable[[], CreateRefund]) -> RefundP
     """RefundCreate."""
     result = await payments.refund(parse(), context.actor(), context.services.payments)
     context.forget()
-    made = await context.load.refund.load(result.refund_id)
+    made = await load(context).refund.load(result.refund_id)
     assert made is not None, "what a use case returns exists"
     return RefundPayload(made, await _payment_now(context, result.payment_id), result.replayed)
+
+
+@answers
+async def transfer(
+    context: Context, parse: Callable[[], CreateTransfer]
+) -> bookkeeping.TransactionPayload:
+    """TransferCreate."""
+    return await bookkeeping.transfer(context, parse())
+
+
+@answers
+async def open_account(
+    context: Context, parse: Callable[[], CreateAccount]
+) -> bookkeeping.AccountPayload:
+    """AccountCreate."""
+    return await bookkeeping.open_account(context, parse())
+
+
+@answers
+async def replay_webhooks(context: Context, ids: Sequence[str]) -> RequeuePayload:
+    """inboundWebhookReplay: all of them or, if one is not there, none. Raises: BadPageSize."""
+    if len(ids) > PAGE_SIZE_MAX:
+        raise BadPageSize(asked=len(ids), maximum=PAGE_SIZE_MAX)
+    wanted = {id: bare_id("whk", id) for id in ids}
+    actor = context.actor()
+    async with context.services.database.unit_of_work(actor.tenant_id) as tx:
+        bare = [each for each in wanted.values() if each is not None]
+        found = await replay(tx, actor.tenant_id, bare, context.services.clock.now())
+        for id, each in wanted.items():
+            if each not in found:
+                raise NotFound(mask_card_numbers(id[:_ECHO_MAX]))
+        for id in wanted:
+            await record(
+                tx,
+                actor.tenant_id,
+                actor=actor.name,
+                action="webhook.replay",
+                subject=id,
+                correlation_id=actor.correlation_id,
+            )
+    return RequeuePayload(len(found))

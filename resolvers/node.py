@@ -11,6 +11,7 @@ from uuid import UUID
 from core.identifiers import MalformedId, split
 from resolvers import ledger
 from resolvers.context import Context, Forbidden
+from resolvers.loaders import load
 from resolvers.paging import PAGE_SIZE_MAX, BadPageSize
 from resolvers.problems import (
     InsufficientFundsProblem,
@@ -38,17 +39,17 @@ SCOPES: Final[Mapping[str, str]] = {
 """Scope each kind of node needs, by the prefix of its id."""
 
 _LOADERS: Final[Mapping[str, Load]] = {
-    "pay": lambda context, bare: context.load.payment.load(bare),
-    "att": lambda context, bare: context.load.attempt.load(bare),
-    "op": lambda context, bare: context.load.operation.load(bare),
-    "ref": lambda context, bare: context.load.refund.load(bare),
-    "acc": lambda context, bare: context.load.account.load(bare),
-    "txn": lambda context, bare: context.load.transaction.load(bare),
-    "hld": lambda context, bare: context.load.hold.load(bare),
-    "prv": lambda context, bare: context.load.provider.load(bare),
-    "whk": lambda context, bare: context.load.webhook.load(bare),
-    "dis": lambda context, bare: context.load.discrepancy.load(bare),
-    "aud": lambda context, bare: context.load.audit_entry.load(bare),
+    "pay": lambda context, bare: load(context).payment.load(bare),
+    "att": lambda context, bare: load(context).attempt.load(bare),
+    "op": lambda context, bare: load(context).operation.load(bare),
+    "ref": lambda context, bare: load(context).refund.load(bare),
+    "acc": lambda context, bare: load(context).account.load(bare),
+    "txn": lambda context, bare: load(context).transaction.load(bare),
+    "hld": lambda context, bare: load(context).hold.load(bare),
+    "prv": lambda context, bare: load(context).provider.load(bare),
+    "whk": lambda context, bare: load(context).webhook.load(bare),
+    "dis": lambda context, bare: load(context).discrepancy.load(bare),
+    "aud": lambda context, bare: load(context).audit_entry.load(bare),
 }
 
 
@@ -102,4 +103,4 @@ async def account_of_problem(context: Context, parent: InsufficientFundsProblem)
 
 async def operation_of_problem(context: Context, parent: OutcomeUnknownProblem) -> Any:
     """The operation whose outcome is not known."""
-    return await context.load.operation.load(parent.operation_id)
+    return await load(context).operation.load(parent.operation_id)

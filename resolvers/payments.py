@@ -19,6 +19,7 @@ from payments.tables import (
     RefundRow,
 )
 from resolvers.context import Context
+from resolvers.loaders import load
 from resolvers.paging import Order, Page, PageRequest, fetch_page
 from resolvers.reading import columns_of, fetch_one, rows_of
 from resolvers.views.payments import (
@@ -173,13 +174,13 @@ def bare_id(prefix: str, public_id: str) -> UUID | None:
 async def payment(context: Context, id: str) -> Payment | None:
     """By id; None if there is none the caller may see."""
     bare = bare_id("pay", id)
-    return await context.load.payment.load(bare) if bare else None
+    return await load(context).payment.load(bare) if bare else None
 
 
 async def refund(context: Context, id: str) -> Refund | None:
     """By id; None if there is none the caller may see."""
     bare = bare_id("ref", id)
-    return await context.load.refund.load(bare) if bare else None
+    return await load(context).refund.load(bare) if bare else None
 
 
 async def payment_by_reference(context: Context, reference: str) -> Payment | None:
@@ -192,7 +193,7 @@ async def payment_by_reference(context: Context, reference: str) -> Payment | No
 async def payment_by_client_secret(context: Context, client_secret: str) -> Payment | None:
     """The one payment a client secret opens; None when it opens none."""
     id = await open_client_secret(context, client_secret)
-    return await context.load.payment.load(id) if id else None
+    return await load(context).payment.load(id) if id else None
 
 
 async def open_client_secret(context: Context, client_secret: str) -> UUID | None:
@@ -224,7 +225,7 @@ async def operation_by_idempotency_key(
 
 async def attempts(context: Context, parent: Payment) -> list[PaymentAttempt]:
     """Every try, in order."""
-    return await context.load.attempts_of_payment.load(parent.uuid)
+    return await load(context).attempts_of_payment.load(parent.uuid)
 
 
 async def refunds(context: Context, parent: Payment, request: PageRequest) -> Page[Refund]:
@@ -236,44 +237,44 @@ async def refunds(context: Context, parent: Payment, request: PageRequest) -> Pa
 
 async def operations_of_attempt(context: Context, parent: PaymentAttempt) -> list[Any]:
     """What was asked of the provider, in order."""
-    return await context.load.operations_of_attempt.load(parent.uuid)
+    return await load(context).operations_of_attempt.load(parent.uuid)
 
 
 async def operations_of_refund(context: Context, parent: Refund) -> list[Any]:
     """What was asked of the provider, in order."""
-    return await context.load.operations_of_refund.load(parent.uuid)
+    return await load(context).operations_of_refund.load(parent.uuid)
 
 
 async def payment_of(context: Context, parent: Any) -> Payment | None:
     """The payment a row names."""
     id = parent.row.payment_id
-    return await context.load.payment.load(id) if id else None
+    return await load(context).payment.load(id) if id else None
 
 
 async def refund_of(context: Context, parent: Any) -> Refund | None:
     """The refund a row names."""
     id = parent.row.refund_id
-    return await context.load.refund.load(id) if id else None
+    return await load(context).refund.load(id) if id else None
 
 
 async def provider_of(context: Context, parent: Any) -> Provider | None:
     """The provider account a row names."""
-    return await context.load.provider.load(parent.row.provider_account_id)
+    return await load(context).provider.load(parent.row.provider_account_id)
 
 
 async def provider_of_candidate(context: Context, parent: RoutingCandidate) -> Provider | None:
     """The provider account a routing decision names."""
-    return await context.load.provider.load(parent.provider_account_id)
+    return await load(context).provider.load(parent.provider_account_id)
 
 
 async def evidence(context: Context, parent: ProviderOperation) -> list[Evidence]:
     """Every fact known about an operation, in the order they were learnt."""
-    return await context.load.evidence_of_operation.load(parent.uuid)
+    return await load(context).evidence_of_operation.load(parent.uuid)
 
 
 async def transcript(context: Context, parent: ProviderOperation) -> list[dict[str, object]]:
     """Every HTTP exchange made for an operation, masked."""
-    return await context.load.calls_of_operation.load(parent.uuid)
+    return await load(context).calls_of_operation.load(parent.uuid)
 
 
 async def client_secret(context: Context, parent: Payment) -> str:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import ledger
 from core.errors import CounterfoilError
 from core.identifiers import encode
 from core.money import Money
@@ -126,6 +127,10 @@ def _resource(resource: tuple[str, UUID] | None) -> str | None:
     return None if resource is None else encode(*resource)
 
 
+def _whole_input(error: CounterfoilError) -> Mapping[str, object]:
+    return {"fields": (FieldProblem(("input",), error.code, error.message),)}
+
+
 _PAYMENTS: Final[Mapping[type[CounterfoilError], Translation]] = {
     payments.ValidationFailed: (ValidationProblem, "VALIDATION", lambda e: {"fields": e.fields}),
     payments.NotFound: (NotFoundProblem, "NOT_FOUND", lambda e: {"id": e.id}),
@@ -180,7 +185,25 @@ _PAYMENTS: Final[Mapping[type[CounterfoilError], Translation]] = {
     payments.RiskRejected: (RiskRejectedProblem, "RISK_REJECTED", lambda _: {}),
 }
 
-TRANSLATIONS: Final[Mapping[type[CounterfoilError], Translation]] = {**_PAYMENTS}
+_LEDGER: Final[Mapping[type[CounterfoilError], Translation]] = {
+    ledger.InsufficientFunds: (
+        InsufficientFundsProblem,
+        "INSUFFICIENT_FUNDS",
+        lambda e: {
+            "account_path": e.facts["account"],
+            "available": Money(e.facts["available"], e.facts["currency"]),
+        },
+    ),
+    ledger.AccountFrozen: (
+        InvalidStateProblem,
+        "INVALID_STATE",
+        lambda _: {"current": "FROZEN", "allowed": ("OPEN",)},
+    ),
+    ledger.BalanceLimitExceeded: (ValidationProblem, "VALIDATION", _whole_input),
+    ledger.AmountOutOfRange: (ValidationProblem, "VALIDATION", _whole_input),
+}
+
+TRANSLATIONS: Final[Mapping[type[CounterfoilError], Translation]] = {**_PAYMENTS, **_LEDGER}
 """By the exact class of the error."""
 
 

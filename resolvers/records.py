@@ -11,6 +11,7 @@ from sqlalchemy import select
 from core.identifiers import encode
 from payments.tables import DiscrepancyRow
 from resolvers.context import API_VERSION, Context
+from resolvers.loaders import load
 from resolvers.paging import Order, Page, PageRequest, fetch_page
 from resolvers.payments import ANY, Span
 from resolvers.reading import columns_of, fetch_one, rows_of
@@ -107,12 +108,12 @@ async def audit_log(context: Context, query: AuditQuery, request: PageRequest) -
 async def evidence_of_webhook(context: Context, parent: InboundWebhook) -> list[Evidence]:
     """What a callback told about our operations."""
     key = (parent.row.provider_account_id, parent.row.provider_event_id)
-    return await context.load.evidence_of_event.load(key)
+    return await load(context).evidence_of_event.load(key)
 
 
 async def payload_of_webhook(context: Context, parent: InboundWebhook) -> object:
     """The raw body that was verified."""
-    body = await context.load.webhook_payload.load(parent.uuid)
+    body = await load(context).webhook_payload.load(parent.uuid)
     return as_json(body) if isinstance(body, bytes) else None
 
 

@@ -4,6 +4,7 @@
 requests with one key are the same request exactly when these are equal.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -23,8 +24,10 @@ from payments.commands import (
     Split,
     StoreCredit,
 )
+from resolvers.bookkeeping import CreateAccount, CreateTransfer, TransferLeg
 from schema.base import present
 from schema.inputs import (
+    AccountCreateInput,
     PaymentCancelInput,
     PaymentCaptureInput,
     PaymentConfirmInput,
@@ -34,6 +37,7 @@ from schema.inputs import (
     RoutingInput,
     SplitInput,
     StoreCreditInput,
+    TransferCreateInput,
 )
 from schema.parsing import INPUT, Path, Reader, canonical_money
 
@@ -43,6 +47,18 @@ REASON_MAX: Final = 500
 TOKEN_MAX: Final = 500
 DESCRIPTOR_MAX: Final = 22
 SPLITS_MAX: Final = 50
+KIND_MAX: Final = 60
+LEGS_MIN: Final = 2
+LEGS_MAX: Final = 50
+RESERVED_KINDS: Final = frozenset(
+    "authorise sale capture capture_reversed void refund refund_request refund_release"
+    " refund_returned refund_external psp_fee psp_fee_correction store_credit_reserve"
+    " store_credit_spend store_credit_release store_credit_refund wrong_amount orphan_capture"
+    " orphan_returned adopt reversal".split()
+)
+"""A transfer of an operator cannot pass itself off as what a provider did."""
+
+_KIND = re.compile(r"[a-z][a-z_]*")
 
 
 def _key(reader: Reader, key: str, header: str | None) -> str:
@@ -257,3 +273,52 @@ def create_refund(input: RefundCreateInput, header: str | None = None) -> Create
         "metadata": metadata,
     }
     return CreateRefund(key, canonical, id, amount, reason, note, metadata)
+
+
+def create_transfer(input: TransferCreateInput, header: str | None = None) -> CreateTransfer:
+    """Raises: ValidationFailed."""
+    reader = Reader()
+    key = _key(reader, input.idempotency_key, header)
+    kind = reader.required_text((*INPUT, "kind"), input.kind, KIND_MAX)
+    if kind in RESERVED_KINDS or not _KIND.fullmatch(kind):
+        message = "Give lower-case letters and _, and no kind that payments use."
+        reader.refuse((*INPUT, "kind"), "BAD_KIND", message)
+    if not LEGS_MIN <= len(input.legs) <= LEGS_MAX:
+        message = f"Give from {LEGS_MIN} to {LEGS_MAX} legs."
+        reader.refuse((*INPUT, "legs"), "BAD_LENGTH", message)
+        reader.finish()
+    legs = []
+    for index, leg in enumerate(input.legs):
+        at = (*INPUT, "legs", str(index))
+        account_id = reader.required_id((*at, "accountId"), "acc", leg.account_id)
+        amount = reader.required_money((*at, "amount"), leg.amount)
+        legs.append(TransferLeg(account_id, leg.direction.name, amount))
+    description = reader.text((*INPUT, "description"), input.description, REASON_MAX)
+    metadata = reader.metadata((*INPUT, "metadata"), input.metadata)
+    reader.finish()
+    canonical = {
+        "kind": kind,
+        "legs": [
+            {
+                "accountId": encode("acc", leg.account_id),
+                "direction": leg.direction,
+                "amount": canonical_money(leg.amount),
+            }
+            for leg in legs
+        ],
+        "description": description,
+        "metadata": metadata,
+    }
+    return CreateTransfer(key, canonical, kind, legs, description, metadata)
+
+
+def create_account(input: AccountCreateInput, header: str | None = None) -> CreateAccount:
+    """Raises: ValidationFailed."""
+    reader = Reader()
+    key = _key(reader, input.idempotency_key, header)
+    path = reader.required_text((*INPUT, "path"), input.path, TEXT_MAX)
+    currency = reader.currency((*INPUT, "currency"), input.currency)
+    reader.finish()
+    kind = input.kind.name
+    canonical = {"path": path, "currency": currency, "kind": kind}
+    return CreateAccount(key, canonical, path, currency, kind)

@@ -10,7 +10,8 @@ from resolvers import problems as views
 from schema.base import edge, requires, shown, shows
 from schema.directives import Scope
 from schema.enums import Capability, ErrorCode
-from schema.references import AccountType, CandidateType, OperationType
+from schema.payments import RoutingCandidate
+from schema.references import AccountType, OperationType
 from schema.scalars import BigInt
 from schema.shapes import Money, Node
 
@@ -97,7 +98,7 @@ class InsufficientFundsError(Error):
 class NoProviderAvailableError(Error):
     is_type_of = shows(views.NoProviderAvailableProblem)
 
-    candidates: list[CandidateType] = shown(
+    candidates: list[RoutingCandidate] = shown(
         "Who was considered, and why nobody was taken.", _PAYMENTS
     )
     retry_after_ms: int | None = shown("When trying again may help, in milliseconds.")

@@ -155,12 +155,9 @@ class RefundCreateInput:
 @strawberry.input(description="A new account of the ledger.")
 class AccountCreateInput:
     idempotency_key: IdempotencyKey = shown(_KEY)
-    path: str = shown("Names joined by colons, such as customer:42:wallet; see the chart.")
-    name: str = shown("For people, at most 255 characters.")
+    path: str = shown("A path of the chart, such as customer:42:wallet: names joined by colons.")
     kind: AccountKind = shown("Must be the class the chart gives to the path.")
     currency: CurrencyCode = shown("ISO 4217 code.")
-    allow_negative: bool = given("Whether it may be overdrawn.", False)
-    metadata: list[MetadataInput] | None = given("At most 50 keys and values of your own.")
 
 
 @strawberry.input(description="One entry of a transfer.")
@@ -173,7 +170,9 @@ class TransferLegInput:
 @strawberry.input(description="A transaction of your own: debits equal credits in each currency.")
 class TransferCreateInput:
     idempotency_key: IdempotencyKey = shown(_KEY)
-    kind: str = shown("What it is, such as store_credit_grant: lower case letters, digits, _.")
+    kind: str = shown(
+        "What it is, such as store_credit_grant: lower-case letters and _, at most 60."
+    )
     legs: list[TransferLegInput] = shown("From 2 to 50 entries.")
     description: str | None = given("For people, at most 500 characters.")
     metadata: list[MetadataInput] | None = given("At most 50 keys and values of your own.")

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import strawberry
 
-from resolvers import mutations
+from resolvers import bookkeeping, mutations
 from schema import commands
 from schema.base import Info, cost, method, public, requires, shown, shows
 from schema.directives import Scope
@@ -23,12 +23,15 @@ from schema.errors import (
     VersionConflictError,
 )
 from schema.inputs import (
+    AccountCreateInput,
     PaymentCancelInput,
     PaymentCaptureInput,
     PaymentConfirmInput,
     PaymentCreateInput,
     RefundCreateInput,
+    TransferCreateInput,
 )
+from schema.ledger import Account, Transaction
 from schema.payments import Payment, Refund
 
 _REPLAYED = "True when this answers an earlier call with the same key: nothing was done again."
@@ -49,6 +52,29 @@ class RefundPayload:
     refund: Refund = shown("The refund, as it is now.")
     payment: Payment = shown("Its payment, as it is now.")
     replayed: bool = shown(_REPLAYED)
+
+
+@strawberry.type(description="An account after the mutation.")
+class AccountPayload:
+    is_type_of = shows(bookkeeping.AccountPayload)
+
+    account: Account = shown("The account, as it is now.")
+    replayed: bool = shown(_REPLAYED)
+
+
+@strawberry.type(description="A transaction after the mutation.")
+class TransactionPayload:
+    is_type_of = shows(bookkeeping.TransactionPayload)
+
+    transaction: Transaction = shown("The transaction.")
+    replayed: bool = shown(_REPLAYED)
+
+
+@strawberry.type(description="What was put back into its queue.")
+class RequeuePayload:
+    is_type_of = shows(mutations.RequeuePayload)
+
+    requeued: int = shown("How many.")
 
 
 PaymentCreateResult = Annotated[
@@ -119,11 +145,31 @@ RefundCreateResult = Annotated[
 ]
 
 
+AccountCreateResult = Annotated[
+    AccountPayload | ValidationError | IdempotencyKeyReusedError,
+    strawberry.union("AccountCreateResult", description="The account, or why there is none."),
+]
+TransactionResult = Annotated[
+    TransactionPayload
+    | ValidationError
+    | NotFoundError
+    | IdempotencyKeyReusedError
+    | InvalidStateError
+    | InsufficientFundsError,
+    strawberry.union("TransactionResult", description="The transaction, or why there is none."),
+]
+RequeueResult = Annotated[
+    RequeuePayload | NotFoundError,
+    strawberry.union("RequeueResult", description="How many, or why none."),
+]
+
+
 def _input(description: str) -> Any:
     return strawberry.argument(description=description)
 
 
 _WRITE = requires(Scope.PAYMENTS_WRITE)
+_LEDGER = requires(Scope.LEDGER_WRITE)
 _HEAVY = cost(50)
 
 
@@ -204,3 +250,45 @@ class Mutation:
         return await mutations.refund(
             context, lambda: commands.create_refund(input, context.idempotency_header)
         )
+
+    @method(
+        "Open an account of the chart. Accounts open by themselves when they are first posted to.",
+        AccountCreateResult,
+        _LEDGER,
+        cost(20),
+    )
+    @staticmethod
+    async def account_create(
+        info: Info, input: Annotated[AccountCreateInput, _input("Which.")]
+    ) -> Any:
+        context = info.context
+        return await mutations.open_account(
+            context, lambda: commands.create_account(input, context.idempotency_header)
+        )
+
+    @method(
+        "Post entries of your own, such as store credit given to a customer.",
+        TransactionResult,
+        _LEDGER,
+        cost(20),
+    )
+    @staticmethod
+    async def transfer_create(
+        info: Info, input: Annotated[TransferCreateInput, _input("What, from where, to where.")]
+    ) -> Any:
+        context = info.context
+        return await mutations.transfer(
+            context, lambda: commands.create_transfer(input, context.idempotency_header)
+        )
+
+    @method(
+        "Process stored callbacks once more. What they did already is not done again.",
+        RequeueResult,
+        requires(Scope.WEBHOOKS_WRITE),
+        cost(1, per="ids"),
+    )
+    @staticmethod
+    async def inbound_webhook_replay(
+        info: Info, ids: Annotated[list[strawberry.ID], _input("Which; at most 100.")]
+    ) -> Any:
+        return await mutations.replay_webhooks(info.context, ids)

@@ -10,7 +10,7 @@ from uuid import UUID
 from core.card_numbers import contains_card_number
 from core.errors import Rejected
 from core.identifiers import MalformedId, decode
-from core.money import MINOR_UNITS_MAX, BadAmount, Money, UnknownCurrency
+from core.money import MINOR_UNITS_MAX, BadAmount, Money, UnknownCurrency, exponent_of
 from payments.errors import FieldProblem, ValidationFailed
 from schema.base import present
 from schema.inputs import MetadataInput, MoneyInput
@@ -116,6 +116,14 @@ class Reader:
     def required_money(self, path: Path, value: MoneyInput) -> Money:
         """An amount that must be there. Meaningless, and never used, when there are problems."""
         return self.money(path, value) or Money(1, "USD")
+
+    def currency(self, path: Path, value: str) -> str:
+        """A currency that is booked here."""
+        try:
+            exponent_of(value)
+        except UnknownCurrency as error:
+            self.refuse_as(path, error)
+        return value
 
     def metadata(self, path: Path, entries: Sequence[MetadataInput] | None) -> dict[str, str]:
         """Keys and values of the caller's own, each key once."""

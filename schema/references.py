@@ -1,38 +1,27 @@
 """Types by name, for the edges between modules that need each other."""
 
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import Annotated, Any, Final
 
 import strawberry
 
 from schema.shapes import Connection
 
-if TYPE_CHECKING:
-    from schema.ledger import Account, Entry, Transaction
-    from schema.payments import (
-        Evidence,
-        Payment,
-        PaymentAttempt,
-        ProviderOperation,
-        Refund,
-        RoutingCandidate,
-    )
-    from schema.providers import Provider, ProviderHealth
 
-_LEDGER = strawberry.lazy("schema.ledger")
-_PAYMENTS = strawberry.lazy("schema.payments")
-_PROVIDERS = strawberry.lazy("schema.providers")
+def _named(name: str, module: str) -> Any:
+    """A type that is looked up when the schema is built."""
+    return Annotated[name, strawberry.lazy(module)]
 
-PaymentType: TypeAlias = Annotated["Payment", _PAYMENTS]
-RefundType: TypeAlias = Annotated["Refund", _PAYMENTS]
-AttemptType: TypeAlias = Annotated["PaymentAttempt", _PAYMENTS]
-OperationType: TypeAlias = Annotated["ProviderOperation", _PAYMENTS]
-EvidenceType: TypeAlias = Annotated["Evidence", _PAYMENTS]
-CandidateType: TypeAlias = Annotated["RoutingCandidate", _PAYMENTS]
-ProviderType: TypeAlias = Annotated["Provider", _PROVIDERS]
-HealthType: TypeAlias = Annotated["ProviderHealth", _PROVIDERS]
-AccountType: TypeAlias = Annotated["Account", _LEDGER]
-EntryType: TypeAlias = Annotated["Entry", _LEDGER]
-TransactionType: TypeAlias = Annotated["Transaction", _LEDGER]
 
-RefundConnection: TypeAlias = Connection[RefundType]
-TransactionConnection: TypeAlias = Connection[TransactionType]
+PaymentType: Final = _named("Payment", "schema.payments")
+RefundType: Final = _named("Refund", "schema.payments")
+AttemptType: Final = _named("PaymentAttempt", "schema.payments")
+OperationType: Final = _named("ProviderOperation", "schema.payments")
+EvidenceType: Final = _named("Evidence", "schema.payments")
+ProviderType: Final = _named("Provider", "schema.providers")
+HealthType: Final = _named("ProviderHealth", "schema.providers")
+AccountType: Final = _named("Account", "schema.ledger")
+EntryType: Final = _named("Entry", "schema.ledger")
+TransactionType: Final = _named("Transaction", "schema.ledger")
+
+RefundConnection: Final[Any] = Connection[RefundType]  # type: ignore[valid-type] # a value, not an annotation
+TransactionConnection: Final[Any] = Connection[TransactionType]  # type: ignore[valid-type] # as above

@@ -7,7 +7,9 @@ from uuid import UUID
 
 from payments.errors import FieldProblem, ValidationFailed
 from schema import commands
+from schema.enums import AccountKind, Direction
 from schema.inputs import (
+    AccountCreateInput,
     MetadataInput,
     MoneyInput,
     PaymentCancelInput,
@@ -15,6 +17,8 @@ from schema.inputs import (
     PaymentConfirmInput,
     PaymentCreateInput,
     RefundCreateInput,
+    TransferCreateInput,
+    TransferLegInput,
 )
 
 Input = TypeVar("Input")
@@ -38,6 +42,15 @@ def money(amount: object, currency: str = "USD") -> MoneyInput:
 
 def metadata(*pairs: tuple[str, str]) -> list[MetadataInput]:
     return [MetadataInput(key=key, value=value) for key, value in pairs]
+
+
+def a_leg(direction: Direction, amount: object = 100) -> TransferLegInput:
+    return made(
+        TransferLegInput,
+        account_id=ACCOUNT_ID,
+        direction=direction,
+        amount=amount if isinstance(amount, MoneyInput) else money(amount),
+    )
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,28 @@ MUTATIONS = {
         PaymentCancelInput,
         {"idempotency_key": KEY, "payment_id": PAYMENT_ID},
         takes_amount=False,
+    ),
+    "accountCreate": Mutation(
+        commands.create_account,
+        AccountCreateInput,
+        {
+            "idempotency_key": KEY,
+            "path": "customer:42:wallet",
+            "kind": AccountKind.LIABILITY,
+            "currency": "EUR",
+        },
+        takes_amount=False,
+    ),
+    "transferCreate": Mutation(
+        commands.create_transfer,
+        TransferCreateInput,
+        {
+            "idempotency_key": KEY,
+            "kind": "store_credit_grant",
+            "legs": [a_leg(Direction.DEBIT), a_leg(Direction.CREDIT)],
+        },
+        takes_amount=False,
+        takes_metadata=True,
     ),
     "refundCreate": Mutation(
         commands.create_refund,

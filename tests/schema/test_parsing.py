@@ -8,6 +8,7 @@ from core.identifiers import decode, encode, new_id
 from core.money import MINOR_UNITS_MAX, Money
 from payments.commands import CaptureMode
 from schema import commands
+from schema.enums import Direction
 from schema.inputs import (
     MoneyInput,
     PaymentMethodInput,
@@ -21,6 +22,7 @@ from tests.schema.inputs import (
     MUTATIONS,
     PAYMENT_ID,
     Mutation,
+    a_leg,
     made,
     metadata,
     money,
@@ -424,3 +426,47 @@ def test_routing_is_read_exactly() -> None:
 def test_a_uuid_and_our_own_ids_are_not_taken_for_card_numbers(mutation: Mutation) -> None:
     for _ in range(50):
         assert mutation.command(idempotency_key=str(new_id())).idempotency_key
+
+
+@pytest.mark.parametrize(
+    ("amount", "field", "code"), BAD_AMOUNTS, ids=lambda value: repr(value)[:60]
+)
+def test_a_bad_amount_of_a_leg_is_refused_at_its_field(
+    amount: MoneyInput, field: str, code: str
+) -> None:
+    legs = [a_leg(Direction.DEBIT), a_leg(Direction.CREDIT, amount)]
+
+    (problem,) = MUTATIONS["transferCreate"].problems(legs=legs)
+
+    assert problem.path == ("input", "legs", "1", "amount", *([field] if field else []))
+    assert problem.code == code
+
+
+@pytest.mark.parametrize("count", [0, 1, 51, 1000])
+def test_a_transfer_has_from_two_to_fifty_legs(count: int) -> None:
+    problems = MUTATIONS["transferCreate"].problems(legs=[a_leg(Direction.DEBIT)] * count)
+
+    assert problems[-1].path == ("input", "legs")
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "sale", "refund", "Sale", "a-b", "a1", "a b", "_a", "x" * 61, "a@1", "gr\x00ant"]
+)
+def test_a_transfer_cannot_pass_itself_off_as_something_else(kind: str) -> None:
+    problems = MUTATIONS["transferCreate"].problems(kind=kind)
+
+    assert {problem.path for problem in problems} == {("input", "kind")}
+
+
+@pytest.mark.parametrize("currency", ["", "usd", "XXX", "EURO", "E\x00R", "DEM"])
+def test_an_account_is_in_a_currency_that_is_booked(currency: str) -> None:
+    (problem,) = MUTATIONS["accountCreate"].problems(currency=currency)
+
+    assert (problem.path, problem.code) == (("input", "currency"), "UNKNOWN_CURRENCY")
+
+
+@pytest.mark.parametrize("path", ["", "x" * 256, "customer:4242424242424242:wallet", "a\x00b"])
+def test_an_account_path_is_text_within_bounds(path: str) -> None:
+    (problem,) = MUTATIONS["accountCreate"].problems(path=path)
+
+    assert problem.path == ("input", "path")

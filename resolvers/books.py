@@ -1,0 +1,44 @@
+"""What is read of an account and of an entry, wherever they are shown."""
+
+from typing import Any, Final
+
+from sqlalchemy import Select, and_
+
+from ledger.tables import AccountBalanceRow, AccountRow, AccountTypeRow, EntryRow
+from resolvers.reading import columns_of, rows_of, table_of
+from resolvers.views.ledger import TOTALS
+
+_ACCOUNTS: Final = columns_of(AccountRow)
+_TYPES: Final = columns_of(AccountTypeRow)
+_BALANCES: Final = columns_of(AccountBalanceRow)
+_ENTRIES: Final = columns_of(EntryRow)
+
+
+def select_accounts() -> Select[Any]:
+    """Accounts with their class in the chart and their running totals."""
+    return (
+        rows_of(
+            AccountRow,
+            _TYPES["class"].label("kind"),
+            *(_BALANCES[name] for name in (*TOTALS, "seq", "min_available")),
+        )
+        .join(table_of(AccountTypeRow), _TYPES["code"] == _ACCOUNTS["type_code"])
+        .join(
+            table_of(AccountBalanceRow),
+            and_(
+                _BALANCES["tenant_id"] == _ACCOUNTS["tenant_id"],
+                _BALANCES["account_id"] == _ACCOUNTS["id"],
+            ),
+        )
+    )
+
+
+def select_entries() -> Select[Any]:
+    """Entries with the normal side of their account."""
+    return rows_of(EntryRow, _ACCOUNTS["normal"]).join(
+        table_of(AccountRow),
+        and_(
+            _ACCOUNTS["tenant_id"] == _ENTRIES["tenant_id"],
+            _ACCOUNTS["id"] == _ENTRIES["account_id"],
+        ),
+    )

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from core.clock import SystemClock
 from core.crypto import Vault
 from core.database import Database, DatabaseSettings
+from counterfoil.breaker_reports import BreakerReports
 from counterfoil.settings import Settings
 from gateways.breaker import Breakers
 from gateways.dispatcher import Dispatcher
@@ -49,8 +50,13 @@ async def open_product(settings: Settings, metrics: CollectorRegistry) -> AsyncI
         DatabaseSettings(settings.app_database_url, pool_size=settings.pool_size)
     )
     try:
-        async with make_client() as client:
-            yield _wire(settings, database, client, metrics)
+        async with make_client() as client, asyncio.TaskGroup() as tasks:
+            reports = BreakerReports()
+            writing = tasks.create_task(reports.write(database), name="breaker-reports")
+            try:
+                yield _wire(settings, database, client, metrics, reports)
+            finally:
+                writing.cancel()
     finally:
         await database.close()
 
@@ -60,6 +66,7 @@ def _wire(
     database: Database,
     client: httpx.AsyncClient,
     metrics: CollectorRegistry,
+    reports: BreakerReports,
 ) -> Product:
     clock, rng = SystemClock(), random.SystemRandom()
     vault = Vault(settings.encryption_key_bytes)
@@ -67,7 +74,7 @@ def _wire(
     dispatcher = Dispatcher(
         registry=built_in_adapters(),
         client=client,
-        breakers=Breakers(clock, rng, [gateway_metrics.breaker_changed]),
+        breakers=Breakers(clock, rng, [gateway_metrics.breaker_changed, reports.changed]),
         clock=clock,
         rng=rng,
         metrics=gateway_metrics,

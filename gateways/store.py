@@ -8,10 +8,11 @@ import asyncpg
 import orjson
 
 from core.crypto import Vault
-from core.database import Tx
+from core.database import Database, Tx
 from core.errors import Rejected
 from core.identifiers import encode, new_id
 from gateways.accounts import BreakerPolicy, ProviderAccount
+from gateways.breaker import BreakerStatus
 from gateways.port import Limits, Manifest
 
 
@@ -130,6 +131,33 @@ async def move(tx: Tx, tenant_id: int, account_id: UUID, base_url: str) -> None:
     )
     if done != "UPDATE 1":
         raise ProviderNotFound(id=encode("prv", account_id))
+
+
+async def publish_health(database: Database, status: BreakerStatus) -> None:
+    """Tell other processes and people what a breaker of this process has become."""
+    async with database.unit_of_work(None) as tx:
+        tenant_id = await tx.fetchval(
+            "SELECT tenant_id FROM find_provider_account($1)", status.account_id
+        )
+    if tenant_id is None:
+        return
+    async with database.unit_of_work(tenant_id) as tx:
+        await tx.execute(
+            """INSERT INTO provider_health AS h
+                 (tenant_id, provider_account_id, kind, state, since, next_probe_at, reason)
+               VALUES ($1, $2, $3, $4, $5, $6, $7)
+               ON CONFLICT (tenant_id, provider_account_id, kind) DO UPDATE
+                 SET state = excluded.state, since = excluded.since,
+                     next_probe_at = excluded.next_probe_at, reason = excluded.reason,
+                     updated_at = clock_timestamp()""",
+            tenant_id,
+            status.account_id,
+            status.kind,
+            status.state.value,
+            status.since,
+            status.next_probe_at,
+            f"{status.failures} failures in a row" if status.failures else None,
+        )
 
 
 def _place(account_id: UUID) -> str:

@@ -18,9 +18,10 @@ DECLARE
   v_part public.ledger_leg;
   v_item INT := 0;
   v_touched INT[] := '{}';
-  v_available_before BIGINT[] := '{}';
-  v_available BIGINT;
-  v_incoming BIGINT;
+  -- Totals fit 64 bits; what is computed from several of them need not.
+  v_available_before NUMERIC[] := '{}';
+  v_available NUMERIC;
+  v_incoming NUMERIC;
   v_take BIGINT;
   a INT;
 BEGIN
@@ -29,9 +30,9 @@ BEGIN
   FOREACH v_leg IN ARRAY p_legs || ROW(0, 0, NULL, 0, 'D', 0)::public.ledger_leg LOOP
     IF v_leg.item <> v_item THEN
       FOREACH a IN ARRAY v_touched LOOP
-        v_available := p_normal[a] * (p_debits_posted[a] - p_credits_posted[a])
+        v_available := p_normal[a] * (p_debits_posted[a] - p_credits_posted[a])::NUMERIC
           - CASE p_normal[a] WHEN 1 THEN p_credits_pending[a] ELSE p_debits_pending[a] END;
-        v_incoming := p_normal[a] * (p_debits_posted[a] - p_credits_posted[a])
+        v_incoming := p_normal[a] * (p_debits_posted[a] - p_credits_posted[a])::NUMERIC
           + CASE p_normal[a] WHEN 1 THEN p_debits_pending[a] ELSE p_credits_pending[a] END;
         IF p_debits_pending[a] < 0 OR p_credits_pending[a] < 0 THEN
           refusal := ROW(v_item, 'HOLD_EXCEEDED', a, NULL);
@@ -53,7 +54,7 @@ BEGIN
     v_take := v_leg.amount;
     IF v_leg.spill IS NOT NULL AND p_min_available[a] IS NOT NULL
        AND v_leg.direction = (CASE p_normal[a] WHEN 1 THEN 'C' ELSE 'D' END) THEN
-      v_available := p_normal[a] * (p_debits_posted[a] - p_credits_posted[a])
+      v_available := p_normal[a] * (p_debits_posted[a] - p_credits_posted[a])::NUMERIC
         - CASE p_normal[a] WHEN 1 THEN p_credits_pending[a] ELSE p_debits_pending[a] END;
       v_take := least(v_leg.amount, greatest(v_available - p_min_available[a], 0));
     END IF;
@@ -70,10 +71,12 @@ BEGIN
       a := v_part.account;
       IF NOT a = ANY (v_touched) THEN
         v_touched := v_touched || a;
-        v_available_before[a] := p_normal[a] * (p_debits_posted[a] - p_credits_posted[a])
+        v_available_before[a] := p_normal[a] * (p_debits_posted[a] - p_credits_posted[a])::NUMERIC
           - CASE p_normal[a] WHEN 1 THEN p_credits_pending[a] ELSE p_debits_pending[a] END;
       END IF;
-      IF v_part.amount > v_most - greatest(p_debits_posted[a], p_credits_posted[a], p_debits_pending[a], p_credits_pending[a]) THEN
+      IF v_part.amount > v_most - (CASE v_part.direction || v_part.layer
+           WHEN 'D0' THEN p_debits_posted[a] WHEN 'C0' THEN p_credits_posted[a]
+           WHEN 'D1' THEN p_debits_pending[a] WHEN 'C1' THEN p_credits_pending[a] ELSE 0 END) THEN
         refusal := ROW(v_item, 'OUT_OF_RANGE', a, NULL);
         RETURN;
       END IF;
@@ -112,6 +115,22 @@ AS $$
 $$;
 COMMENT ON FUNCTION ledger_store_balances(entry[], TIMESTAMPTZ) IS 'Writes the totals after the last entry of each account.';
 
+CREATE FUNCTION ledger_store_holds(p_postings ledger_posting[]) RETURNS VOID
+LANGUAGE sql
+SET search_path = pg_catalog, public, pg_temp
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_material = off
+SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+  UPDATE public.hold AS h
+     SET captured = h.captured + s.captured, released = h.released + s.released
+    FROM (SELECT p.tenant_id, p.hold_id, sum(p.hold_captured)::BIGINT AS captured, sum(p.hold_released)::BIGINT AS released
+            FROM unnest(p_postings) AS p
+           WHERE p.hold_captured IS NOT NULL
+           GROUP BY p.tenant_id, p.hold_id) AS s
+   WHERE h.tenant_id = s.tenant_id AND h.id = s.hold_id
+$$;
+COMMENT ON FUNCTION ledger_store_holds(ledger_posting[]) IS 'Adds to holds what postings captured and released.';
+
 -- Which of the postings that are in the books already would write something else now.
 CREATE FUNCTION ledger_other_money(
   p_postings ledger_posting[], p_legs ledger_leg[], p_found BIGINT[], p_account_ids BIGINT[]) RETURNS INT[]
@@ -135,15 +154,12 @@ AS $$
   SELECT array_agg(DISTINCT d.item) FROM (
     SELECT m.item FROM merged AS m GROUP BY m.item, m.account_id, m.layer, m.direction HAVING sum(m.amount) <> 0
     UNION ALL
-    SELECT p.item::INT
-      FROM unnest(p_postings) WITH ORDINALITY AS p (
-        tenant_id, public_id, key, recipe, hold_id, hold_opened, hold_reason, hold_expires_at, hold_captured, hold_released, reverses,
-        payment_id, refund_id, operation_id, provider_account_id, provider_ref, correlation_id, effective_at, description, metadata,
-        external_fact, created_by, item)
-     WHERE p_found[p.item] IS NOT NULL
+    SELECT p.ordinality::INT
+      FROM unnest(p_postings) WITH ORDINALITY AS p
+     WHERE p_found[p.ordinality] IS NOT NULL
        AND (p.recipe, p.hold_id, p.hold_opened, p.hold_captured, p.hold_released) IS DISTINCT FROM (
              SELECT (t.recipe, t.hold_id, t.hold_opened, t.hold_captured, t.hold_released)
-               FROM public.ledger_transaction AS t WHERE t.tenant_id = p.tenant_id AND t.id = p_found[p.item])) AS d
+               FROM public.ledger_transaction AS t WHERE t.tenant_id = p.tenant_id AND t.id = p_found[p.ordinality])) AS d
 $$;
 COMMENT ON FUNCTION ledger_other_money(ledger_posting[], ledger_leg[], BIGINT[], BIGINT[]) IS 'Positions of replayed postings whose legs or hold differ from what was written.';
 
@@ -157,19 +173,32 @@ DECLARE
   v_item INT := 0;
   v_posting public.ledger_posting;
   v_hold public.hold;
+  v_pendings NUMERIC[];
+  v_pending_currencies TEXT[];
+  v_is_whole BOOLEAN[];
+  v_layers SMALLINT[];
   v_pending NUMERIC;
   v_currency TEXT;
   v_opened JSONB := '{}';
   v_left JSONB := '{}';
 BEGIN
+  SELECT array_agg(g.pending ORDER BY g.item), array_agg(g.currency ORDER BY g.item), array_agg(g.is_whole ORDER BY g.item),
+         array_agg(g.layer ORDER BY g.item)
+    INTO v_pendings, v_pending_currencies, v_is_whole, v_layers
+    FROM (SELECT l.item, coalesce(sum(l.amount) FILTER (WHERE l.layer > 0 AND l.direction = 'D'), 0) AS pending,
+                 min(p_currencies[l.account]) FILTER (WHERE l.layer > 0) AS currency,
+                 min(p_currencies[l.account]) FILTER (WHERE l.layer > 0) IS NOT DISTINCT FROM max(p_currencies[l.account]) FILTER (WHERE l.layer > 0)
+                 AND coalesce(min(l.layer) FILTER (WHERE l.layer > 0) = max(l.layer), TRUE) AS is_whole,
+                 max(l.layer) AS layer
+            FROM unnest(p_legs) AS l GROUP BY l.item) AS g;
   FOREACH v_posting IN ARRAY p_postings LOOP
     v_item := v_item + 1;
     CONTINUE WHEN p_found[v_item] IS NOT NULL;
-    SELECT coalesce(sum(l.amount), 0), min(p_currencies[l.account]) INTO v_pending, v_currency
-      FROM unnest(p_legs) AS l WHERE l.item = v_item AND l.layer > 0 AND l.direction = 'D';
+    v_pending := v_pendings[v_item];
+    v_currency := v_pending_currencies[v_item];
     IF v_pending <> coalesce(v_posting.hold_opened, v_posting.hold_captured + v_posting.hold_released, 0)
-       OR EXISTS (SELECT 1 FROM unnest(p_legs) AS l WHERE l.item = v_item AND l.layer > 0
-                     AND (l.layer <> (CASE WHEN v_posting.hold_opened IS NULL THEN 2 ELSE 1 END) OR p_currencies[l.account] <> v_currency)) THEN
+       OR NOT v_is_whole[v_item] OR v_layers[v_item] > (CASE WHEN v_posting.hold_opened IS NULL THEN 2 ELSE 1 END)
+       OR v_layers[v_item] = 1 AND v_posting.hold_opened IS NULL THEN
       RAISE EXCEPTION 'pending legs of % are not its hold', v_posting.key USING ERRCODE = '23514', CONSTRAINT = 'ledger_pending_legs_are_the_hold';
     END IF;
     IF v_posting.hold_id IS NOT NULL THEN
@@ -215,6 +244,7 @@ DECLARE
   v_tenant INT := public.current_tenant();
   v_account_tenants INT[];
   v_posting_tenants INT[];
+  v_effective TIMESTAMPTZ[];
   v_currencies TEXT[];
   v_ids BIGINT[];
   v_seqs BIGINT[];
@@ -240,20 +270,21 @@ DECLARE
   v_judged RECORD;
   v_refusal public.ledger_verdict;
   v_base BIGINT;
-  v_wanted INT;
+  v_new public.ledger_posting[];
+  v_new_items BIGINT[];
+  v_leg_counts SMALLINT[];
+  v_leg_bytes BYTEA[];
   v_inserted INT;
 BEGIN
   IF cardinality(p_postings) > 512 OR cardinality(p_legs) > 512 * 64 THEN
     RAISE EXCEPTION 'too many postings in one call' USING ERRCODE = '54000';
   END IF;
-  SELECT array_agg(r.tenant_id ORDER BY r.position), array_agg(r.currency ORDER BY r.position) INTO v_account_tenants, v_currencies
-    FROM unnest(p_accounts) WITH ORDINALITY AS r (tenant_id, path, currency, position);
-  SELECT array_agg(p.tenant_id ORDER BY p.position), bool_or(p.hold_captured IS NOT NULL), bool_or(coalesce(p.hold_id, p.reverses) IS NOT NULL)
-    INTO v_posting_tenants, v_any_hold, v_any_reference
-    FROM unnest(p_postings) WITH ORDINALITY AS p (
-      tenant_id, public_id, key, recipe, hold_id, hold_opened, hold_reason, hold_expires_at, hold_captured, hold_released, reverses,
-      payment_id, refund_id, operation_id, provider_account_id, provider_ref, correlation_id, effective_at, description, metadata,
-      external_fact, created_by, position);
+  SELECT array_agg(r.tenant_id ORDER BY r.ordinality), array_agg(r.currency ORDER BY r.ordinality) INTO v_account_tenants, v_currencies
+    FROM unnest(p_accounts) WITH ORDINALITY AS r;
+  SELECT array_agg(p.tenant_id ORDER BY p.ordinality), array_agg(p.effective_at ORDER BY p.ordinality),
+         bool_or(p.hold_captured IS NOT NULL), bool_or(coalesce(p.hold_id, p.reverses) IS NOT NULL)
+    INTO v_posting_tenants, v_effective, v_any_hold, v_any_reference
+    FROM unnest(p_postings) WITH ORDINALITY AS p;
   IF v_tenant IS NOT NULL AND EXISTS (SELECT 1 FROM unnest(v_posting_tenants) AS p (tenant_id) WHERE p.tenant_id IS DISTINCT FROM v_tenant)
      OR EXISTS (SELECT 1 FROM unnest(p_legs) AS l
                  WHERE v_account_tenants[l.account] IS DISTINCT FROM v_posting_tenants[l.item]
@@ -297,12 +328,9 @@ BEGIN
   END IF;
 
   -- What is in the books already. Whoever posted it held the same accounts, so it is visible now.
-  SELECT array_agg((SELECT t.id FROM public.ledger_transaction AS t WHERE t.tenant_id = v_posting_tenants[p.position] AND t.key = p.key) ORDER BY p.position)
+  SELECT array_agg((SELECT t.id FROM public.ledger_transaction AS t WHERE t.tenant_id = v_posting_tenants[p.ordinality] AND t.key = p.key) ORDER BY p.ordinality)
     INTO v_found
-    FROM (SELECT u.key, u.position FROM unnest(p_postings) WITH ORDINALITY AS u (
-            tenant_id, public_id, key, recipe, hold_id, hold_opened, hold_reason, hold_expires_at, hold_captured, hold_released, reverses,
-            payment_id, refund_id, operation_id, provider_account_id, provider_ref, correlation_id, effective_at, description, metadata,
-            external_fact, created_by, position)) AS p;
+    FROM unnest(p_postings) WITH ORDINALITY AS p;
   SELECT bool_or(f IS NOT NULL) INTO v_any_found FROM unnest(v_found) AS f;
   IF v_any_found THEN
     v_other := public.ledger_other_money(p_postings, p_legs, v_found, v_ids);
@@ -367,7 +395,7 @@ BEGIN
     SELECT array_agg(ROW(v_posting_tenants[w.item], v_ids[w.account], w.seq, v_base + w.item, w.leg_no, w.layer, w.direction, w.amount, v_currencies[w.account],
                          w.debits_posted, w.credits_posted, w.debits_pending, w.credits_pending, w.effective_at, v_now)::public.entry)
       INTO v_entries
-      FROM (SELECT l.item, l.account, l.layer, l.direction, l.amount, p.effective_at,
+      FROM (SELECT l.item, l.account, l.layer, l.direction, l.amount, v_effective[l.item] AS effective_at,
                    (row_number() OVER (PARTITION BY l.item ORDER BY l.position))::SMALLINT AS leg_no,
                    v_seqs[l.account] + row_number() OVER run AS seq,
                    v_debits_posted[l.account] + (sum(CASE WHEN l.layer = 0 AND l.direction = 'D' THEN l.amount ELSE 0 END) OVER run)::BIGINT AS debits_posted,
@@ -377,43 +405,47 @@ BEGIN
                    v_credits_pending[l.account] + (sum(CASE WHEN l.layer = 1 AND l.direction = 'C' THEN l.amount
                                                             WHEN l.layer = 2 AND l.direction = 'D' THEN -l.amount ELSE 0 END) OVER run)::BIGINT AS credits_pending
               FROM unnest(v_legs) WITH ORDINALITY AS l (item, account, spill, layer, direction, amount, position)
-              JOIN unnest(p_postings) WITH ORDINALITY AS p (
-                     tenant_id, public_id, key, recipe, hold_id, hold_opened, hold_reason, hold_expires_at, hold_captured, hold_released, reverses,
-                     payment_id, refund_id, operation_id, provider_account_id, provider_ref, correlation_id, effective_at, description, metadata,
-                     external_fact, created_by, position) ON p.position = l.item
             WINDOW run AS (PARTITION BY l.account ORDER BY l.position ROWS UNBOUNDED PRECEDING)) AS w;
 
+    v_new := p_postings;
+    SELECT array_agg(f.item ORDER BY f.item) INTO v_new_items FROM unnest(v_found) WITH ORDINALITY AS f (id, item) WHERE f.id IS NULL;
+    IF v_any_found THEN
+      SELECT array_agg(p_postings[f.item] ORDER BY f.item) INTO v_new FROM unnest(v_new_items) AS f (item);
+    END IF;
+    SELECT array_agg(g.leg_count ORDER BY g.transaction_id), array_agg(g.legs ORDER BY g.transaction_id) INTO v_leg_counts, v_leg_bytes
+      FROM (SELECT e.transaction_id, count(*)::SMALLINT AS leg_count,
+                   string_agg(int2send(e.leg_no) || int8send(e.account_id) || int8send(e.seq) || int2send(e.layer) || e.direction::BYTEA
+                              || int8send(e.amount) || e.currency::BYTEA || int8send(e.debits_posted_after) || int8send(e.credits_posted_after)
+                              || int8send(e.debits_pending_after) || int8send(e.credits_pending_after), ''::BYTEA ORDER BY e.leg_no) AS legs
+              FROM unnest(v_entries) AS e GROUP BY e.transaction_id) AS g;
+    IF cardinality(v_leg_counts) IS DISTINCT FROM cardinality(v_new) THEN
+      RAISE EXCEPTION 'a posting without legs' USING ERRCODE = '23514';
+    END IF;
     INSERT INTO public.ledger_transaction AS t (
       tenant_id, id, public_id, key, recipe, leg_count, hold_id, hold_opened, hold_captured, hold_released, reverses_id,
       payment_id, refund_id, operation_id, provider_account_id, provider_ref, correlation_id, effective_at, recorded_at,
       description, metadata, external_fact, created_by, content_hash)
     SELECT h.tenant_id, h.id, h.public_id, h.key, h.recipe, h.leg_count, h.hold_id, h.hold_opened, h.hold_captured, h.hold_released, h.reverses_id,
            h.payment_id, h.refund_id, h.operation_id, h.provider_account_id, h.provider_ref, h.correlation_id, h.effective_at, v_now,
-           h.description, h.metadata, h.external_fact, h.created_by,
+           h.description, h.metadata_json, h.external_fact, h.created_by,
            -- array_send puts its length before every field, -1 before a missing one.
            sha256(array_send(ARRAY[
              'counterfoil.transaction.1'::BYTEA, int4send(h.tenant_id), int8send(h.id), uuid_send(h.public_id), convert_to(h.key, 'UTF8'),
              convert_to(h.recipe, 'UTF8'), int2send(h.leg_count), uuid_send(h.hold_id), int8send(h.hold_opened), int8send(h.hold_captured),
              int8send(h.hold_released), int8send(h.reverses_id), uuid_send(h.payment_id), uuid_send(h.refund_id), uuid_send(h.operation_id),
              uuid_send(h.provider_account_id), convert_to(h.provider_ref, 'UTF8'), convert_to(h.correlation_id, 'UTF8'),
-             timestamptz_send(h.effective_at), timestamptz_send(v_now), convert_to(h.description, 'UTF8'), convert_to(h.metadata::TEXT, 'UTF8'),
+             timestamptz_send(h.effective_at), timestamptz_send(v_now), convert_to(h.description, 'UTF8'), convert_to(h.metadata_json::TEXT, 'UTF8'),
              boolsend(h.external_fact), convert_to(h.created_by, 'UTF8'), h.legs]))
-      FROM (SELECT p.*, v_base + p.position AS id, p.metadata_text::JSONB AS metadata, g.leg_count, g.legs,
+      FROM (SELECT p.*, v_base + p.item AS id, p.metadata::JSONB AS metadata_json,
                    (SELECT o.id FROM public.ledger_transaction AS o WHERE o.tenant_id = p.tenant_id AND o.public_id = p.reverses) AS reverses_id
-              FROM unnest(p_postings) WITH ORDINALITY AS p (
-                     tenant_id, public_id, key, recipe, hold_id, hold_opened, hold_reason, hold_expires_at, hold_captured, hold_released, reverses,
-                     payment_id, refund_id, operation_id, provider_account_id, provider_ref, correlation_id, effective_at, description, metadata_text,
-                     external_fact, created_by, position)
-              JOIN (SELECT e.transaction_id, count(*)::SMALLINT AS leg_count,
-                           string_agg(int2send(e.leg_no) || int8send(e.account_id) || int8send(e.seq) || int2send(e.layer) || e.direction::BYTEA
-                                      || int8send(e.amount) || e.currency::BYTEA || int8send(e.debits_posted_after) || int8send(e.credits_posted_after)
-                                      || int8send(e.debits_pending_after) || int8send(e.credits_pending_after), ''::BYTEA ORDER BY e.leg_no) AS legs
-                      FROM unnest(v_entries) AS e GROUP BY e.transaction_id) AS g ON g.transaction_id = v_base + p.position
+              FROM ROWS FROM (unnest(v_new), unnest(v_new_items), unnest(v_leg_counts), unnest(v_leg_bytes)) AS p (
+                     tenant_id, public_id, key, recipe, hold_id, hold_opened, hold_reason, hold_expires_at, hold_captured, hold_released,
+                     reverses, payment_id, refund_id, operation_id, provider_account_id, provider_ref, correlation_id, effective_at,
+                     description, metadata, external_fact, created_by, item, leg_count, legs)
              ORDER BY p.tenant_id, p.key COLLATE "C") AS h
-    ON CONFLICT ON CONSTRAINT ledger_transaction_key_unique DO NOTHING;
+    ON CONFLICT (tenant_id, key) WHERE key IS NOT NULL DO NOTHING;
     GET DIAGNOSTICS v_inserted = ROW_COUNT;
-    SELECT count(*) INTO v_wanted FROM unnest(v_found) AS f WHERE f IS NULL;
-    IF v_inserted <> v_wanted THEN
+    IF v_inserted <> cardinality(v_new) THEN
       -- Another unit of work used a key on other accounts while this one was deciding.
       RAISE EXCEPTION 'a key was used concurrently' USING ERRCODE = '40001';
     END IF;
@@ -424,36 +456,21 @@ BEGIN
 
     IF v_any_reference THEN
       INSERT INTO public.hold (tenant_id, id, transaction_id, payment_id, currency, amount, reason, expires_at, created_at)
-      SELECT p.tenant_id, p.hold_id, v_base + p.position, p.payment_id,
-             (SELECT e.currency FROM unnest(v_entries) AS e WHERE e.transaction_id = v_base + p.position AND e.layer = 1 LIMIT 1),
+      SELECT p.tenant_id, p.hold_id, v_base + p.ordinality, p.payment_id,
+             (SELECT e.currency FROM unnest(v_entries) AS e WHERE e.transaction_id = v_base + p.ordinality AND e.layer = 1 LIMIT 1),
              p.hold_opened, p.hold_reason, p.hold_expires_at, v_now
-        FROM unnest(p_postings) WITH ORDINALITY AS p (
-               tenant_id, public_id, key, recipe, hold_id, hold_opened, hold_reason, hold_expires_at, hold_captured, hold_released, reverses,
-               payment_id, refund_id, operation_id, provider_account_id, provider_ref, correlation_id, effective_at, description, metadata,
-               external_fact, created_by, position)
-       WHERE p.hold_opened IS NOT NULL AND v_found[p.position] IS NULL;
-      UPDATE public.hold AS h
-         SET captured = h.captured + s.captured, released = h.released + s.released
-        FROM (SELECT p.tenant_id, p.hold_id, sum(p.hold_captured)::BIGINT AS captured, sum(p.hold_released)::BIGINT AS released
-                FROM unnest(p_postings) WITH ORDINALITY AS p (
-                       tenant_id, public_id, key, recipe, hold_id, hold_opened, hold_reason, hold_expires_at, hold_captured, hold_released, reverses,
-                       payment_id, refund_id, operation_id, provider_account_id, provider_ref, correlation_id, effective_at, description, metadata,
-                       external_fact, created_by, position)
-               WHERE p.hold_captured IS NOT NULL AND v_found[p.position] IS NULL
-               GROUP BY p.tenant_id, p.hold_id) AS s
-       WHERE h.tenant_id = s.tenant_id AND h.id = s.hold_id;
+        FROM unnest(p_postings) WITH ORDINALITY AS p
+       WHERE p.hold_opened IS NOT NULL AND v_found[p.ordinality] IS NULL;
+      PERFORM public.ledger_store_holds(v_new);
     END IF;
   END IF;
 
   RETURN QUERY
-    SELECT p.position::INT, CASE WHEN v_found[p.position] IS NULL THEN 'POSTED' ELSE 'REPLAYED' END,
-           CASE WHEN v_found[p.position] IS NULL THEN p.public_id
-                ELSE (SELECT t.public_id FROM public.ledger_transaction AS t WHERE t.tenant_id = p.tenant_id AND t.id = v_found[p.position]) END,
+    SELECT p.ordinality::INT, CASE WHEN v_found[p.ordinality] IS NULL THEN 'POSTED' ELSE 'REPLAYED' END,
+           CASE WHEN v_found[p.ordinality] IS NULL THEN p.public_id
+                ELSE (SELECT t.public_id FROM public.ledger_transaction AS t WHERE t.tenant_id = p.tenant_id AND t.id = v_found[p.ordinality]) END,
            NULL::TEXT, NULL::TEXT, NULL::BIGINT
-      FROM unnest(p_postings) WITH ORDINALITY AS p (
-             tenant_id, public_id, key, recipe, hold_id, hold_opened, hold_reason, hold_expires_at, hold_captured, hold_released, reverses,
-             payment_id, refund_id, operation_id, provider_account_id, provider_ref, correlation_id, effective_at, description, metadata,
-             external_fact, created_by, position);
+      FROM unnest(p_postings) WITH ORDINALITY AS p;
 END $$;
 COMMENT ON FUNCTION ledger_post(ledger_account_ref[], ledger_posting[], ledger_leg[]) IS 'Writes all postings or none; one row per posting, or one per refusal.';
 

@@ -72,7 +72,7 @@ TAMPERINGS: Sequence[tuple[LiteralString, Kind]] = [
     ("UPDATE hold SET released = 0", Kind.HOLD_MISMATCH),
     ("DELETE FROM hold", Kind.HOLD_MISMATCH),
     *[
-        (f"UPDATE ledger_transaction SET {change}", Kind.HASH_MISMATCH)  # type: ignore[misc] # constants only
+        (f"UPDATE ledger_transaction SET {change}", Kind.HASH_MISMATCH)
         for change in (
             "key = key || 'x'",
             "recipe = 'other@1'",

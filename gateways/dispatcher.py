@@ -55,6 +55,7 @@ from gateways.port import (
     SupportsRefund,
     SupportsVoid,
     SupportsWebhooks,
+    Unparseable,
 )
 from gateways.registry import Registry
 from gateways.routing import Candidate
@@ -285,8 +286,18 @@ class Dispatcher:
         adapter = self.registry.of(account.adapter)
         if not isinstance(adapter, SupportsWebhooks):
             raise BadSignature("the adapter takes no callbacks")
-        adapter.verify_webhook(request, account.secrets.get(WEBHOOK_SECRET, ()))
-        events = adapter.parse_webhook(request)
+        try:
+            adapter.verify_webhook(request, account.secrets.get(WEBHOOK_SECRET, ()))
+        except BadSignature:
+            raise
+        except Exception as error:
+            raise BadSignature("the adapter broke, so nothing is proven") from error
+        try:
+            events = adapter.parse_webhook(request)
+        except Unparseable:
+            raise
+        except Exception as error:
+            raise Unparseable("the adapter broke") from error
         if any(event.live is not None and event.live != account.live for event in events):
             raise BadSignature("the callback is of the other mode (live, test) than its account")
         return events

@@ -6,7 +6,6 @@ claim ─▶ translate (pure) ─▶ find the operation ─▶ evidence → proj
                                     └─ nothing known: DEFERRED, after 24 h an orphan
 """
 
-import asyncio
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,10 +17,9 @@ import structlog
 
 from core.claims import Claim
 from core.database import Tx
-from core.errors import CounterfoilError
+from core.errors import Unavailable
 from core.telemetry import correlation
 from gateways.port import CallbackRequest, ProviderEvent, SupportsWebhooks, Unparseable
-from gateways.store import load
 from payments import (
     Fact,
     PaymentServices,
@@ -30,8 +28,8 @@ from payments import (
     open_discrepancy,
     record_external,
 )
+from webhooks.inbox import event_key, keep, not_understood, shown
 from webhooks.metrics import WebhookMetrics
-from webhooks.receiver import event_key
 
 _log = structlog.get_logger()
 
@@ -39,6 +37,9 @@ TRIES_MAX: Final = 8
 """Failures after which a callback is DEAD and waits for a person."""
 DEFERRED_AT_MOST: Final = timedelta(hours=24)
 _BACKOFF_SECONDS_MAX: Final = 900.0
+_DEFERRED_SECONDS_MIN: Final = 0.2
+_ERROR_LENGTH_MAX: Final = 500
+_ORPHANED: Final = "It names nothing we know; see the discrepancy ORPHAN_WEBHOOK."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,46 +62,55 @@ class Processor:
 
     async def advance(self, claim: Claim) -> None:
         """Process one callback; a failure is written down and tried again later."""
+        database = self.payments.database
         try:
-            status = await self.payments.database.run(
-                claim.tenant_id, lambda tx: self._process(tx, claim)
-            )
-        except asyncio.CancelledError:
-            raise
-        except (CounterfoilError, asyncpg.PostgresError, Unparseable, AssertionError) as error:
+            status = await database.run(claim.tenant_id, lambda tx: self._process(tx, claim))
+        except Exception as failure:  # noqa: BLE001 - an adapter may break in any way, and must not loop unseen
             _log.exception("webhook.failed", webhook=str(claim.id))
-            status = await self.payments.database.run(
-                claim.tenant_id, lambda tx, error=error: self._failed(tx, claim, error)
-            )
+            error = failure
+            status = await database.run(claim.tenant_id, lambda tx: self._failed(tx, claim, error))
         self.metrics.processed.labels(status).inc()
 
     async def _process(self, tx: Tx, claim: Claim) -> str:
         row = await tx.fetchrow(
-            """SELECT * FROM inbound_webhook
-                WHERE tenant_id = $1 AND id = $2 AND fence = $3 FOR NO KEY UPDATE""",
+            """SELECT w.*, a.adapter, a.live
+                 FROM inbound_webhook AS w
+                 JOIN provider_account AS a
+                   ON a.tenant_id = w.tenant_id AND a.id = w.provider_account_id
+                WHERE w.tenant_id = $1 AND w.id = $2 AND w.fence = $3
+                  AND w.next_action_at IS NOT NULL
+                  FOR NO KEY UPDATE OF w""",
             claim.tenant_id,
             claim.id,
             claim.fence,
         )
-        if row is None or row["next_action_at"] is None:
+        if row is None:
             return "LOST"
         with correlation(row["correlation_id"]):
-            event = await self._translate(tx, row)
-            status = await self._take(tx, row, event)
+            status = await self._translate(tx, row)
         await self._done(tx, row, status)
         return status
 
-    async def _translate(self, tx: Tx, row: asyncpg.Record) -> ProviderEvent:
-        """The event of this row, read again from the proven bytes. Raises: Unparseable."""
-        tenant_id, account_id = row["tenant_id"], row["provider_account_id"]
-        account = await load(tx, self.payments.vault, tenant_id, account_id)
-        adapter = self.payments.dispatcher.registry.of(account.adapter)
+    async def _translate(self, tx: Tx, row: asyncpg.Record) -> str:
+        """Read the row's event again from the proven bytes, and let it have its effect.
+
+        A callback that was not understood when it came, and is now that the adapter was mended,
+        is kept again: as the events in it. Raises: Unparseable.
+        """
+        adapter = self.payments.dispatcher.registry.of(row["adapter"])
         assert isinstance(adapter, SupportsWebhooks)
         request = CallbackRequest(row["headers"], {}, row["payload"], row["received_at"])
-        for event in adapter.parse_webhook(request):
+        events = adapter.parse_webhook(request)
+        if any(event.live not in {None, row["live"]} for event in events):
+            raise Unparseable("it is of the other mode (live, test) than its account")
+        for event in events:
             if event_key(event.event_id) == row["provider_event_id"]:
-                return event
-        raise Unparseable(f"no event {row['provider_event_id']} in the stored callback")
+                return await self._take(tx, row, event)
+        if row["provider_event_id"] != not_understood(request).event_id or not events:
+            raise Unparseable(f"no event {row['provider_event_id']} in the stored callback")
+        owner = (row["tenant_id"], row["provider_account_id"])
+        await keep(tx, *owner, request, events, row["correlation_id"])
+        return "PROCESSED"
 
     async def _take(self, tx: Tx, row: asyncpg.Record, event: ProviderEvent) -> str:
         """Let one event have its effect; return what the inbox row becomes."""
@@ -133,52 +143,62 @@ class Processor:
         return "DEAD"
 
     async def _done(self, tx: Tx, row: asyncpg.Record, status: str) -> None:
-        again = status == "DEFERRED"
+        """Write down what became of it. One that waits has not failed: its tries begin anew."""
+        wait = self._until_next_look(row) if status == "DEFERRED" else None
         await tx.execute(
             """UPDATE inbound_webhook
-                  SET status = $3, error = NULL, lease_until = NULL,
-                      processed_at = CASE WHEN $4 THEN NULL ELSE clock_timestamp() END,
-                      next_action_at =
-                        CASE WHEN $4 THEN clock_timestamp() + $5::INTERVAL END
+                  SET status = $3, error = $4, lease_until = NULL,
+                      tries = CASE WHEN $5::INTERVAL IS NULL THEN tries ELSE 0 END,
+                      processed_at = CASE WHEN $5 IS NULL THEN clock_timestamp() END,
+                      next_action_at = clock_timestamp() + $5
                 WHERE tenant_id = $1 AND id = $2""",
             row["tenant_id"],
             row["id"],
             status,
-            again,
-            self._backoff(row["tries"]),
+            _ORPHANED if status == "DEAD" else None,
+            wait,
         )
 
     async def _failed(self, tx: Tx, claim: Claim, error: Exception) -> str:
-        """Keep the row unprocessed, so that its event is not lost; give up after 8 tries."""
+        """Keep the row unprocessed, so that its event is not lost; give up after 8 tries.
+
+        That we are not available is not the fault of the event: then it is tried on and on.
+        """
         row = await tx.fetchrow(
-            "SELECT tries FROM inbound_webhook WHERE tenant_id = $1 AND id = $2 AND fence = $3",
+            """SELECT tries FROM inbound_webhook
+                WHERE tenant_id = $1 AND id = $2 AND fence = $3 AND next_action_at IS NOT NULL
+                  FOR NO KEY UPDATE""",
             claim.tenant_id,
             claim.id,
             claim.fence,
         )
         if row is None:
             return "LOST"
-        dead = row["tries"] >= TRIES_MAX
+        dead = row["tries"] >= TRIES_MAX and not isinstance(error, Unavailable)
+        status = "DEAD" if dead else "FAILED"
         await tx.execute(
             """UPDATE inbound_webhook
-                  SET status = $4, error = $5, lease_until = NULL,
-                      next_action_at = CASE WHEN $6 THEN NULL
-                                            ELSE clock_timestamp() + $7::INTERVAL END
-                WHERE tenant_id = $1 AND id = $2 AND fence = $3""",
+                  SET status = $3, error = $4, lease_until = NULL,
+                      next_action_at = clock_timestamp() + $5::INTERVAL
+                WHERE tenant_id = $1 AND id = $2""",
             claim.tenant_id,
             claim.id,
-            claim.fence,
-            "DEAD" if dead else "FAILED",
-            f"{type(error).__name__}: {error}"[:500],
-            dead,
-            self._backoff(row["tries"]),
+            status,
+            shown(f"{type(error).__name__}: {error}", _ERROR_LENGTH_MAX),
+            None if dead else self._backoff(row["tries"]),
         )
-        return "DEAD" if dead else "FAILED"
+        return status
 
     def _backoff(self, tries: int) -> timedelta:
         """Full jitter under a doubling bound, at most 15 minutes."""
         bound = min(_BACKOFF_SECONDS_MAX, 0.5 * 2 ** min(tries, 20))
-        return timedelta(seconds=self.random.uniform(0.1, max(0.2, bound)))
+        return timedelta(seconds=self.random.uniform(0.1, bound))
+
+    def _until_next_look(self, row: asyncpg.Record) -> timedelta:
+        """About as long as it has waited already, at most 15 minutes."""
+        waited = (self.payments.clock.now() - row["received_at"]).total_seconds()
+        bound = min(_BACKOFF_SECONDS_MAX, max(_DEFERRED_SECONDS_MIN, waited))
+        return timedelta(seconds=self.random.uniform(bound / 2, bound))
 
 
 def _fact(event: ProviderEvent) -> Fact:
@@ -186,8 +206,8 @@ def _fact(event: ProviderEvent) -> Fact:
     return Fact(
         source="WEBHOOK",
         outcome=event.outcome,
-        provider_event_id=event.event_id,
-        dedup_key=f"webhook:{event.event_id}",
+        provider_event_id=event_key(event.event_id),
+        dedup_key=f"webhook:{event_key(event.event_id)}",
         occurred_at=event.occurred_at,
     )
 

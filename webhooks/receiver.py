@@ -3,32 +3,24 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final
 
+import asyncpg
 import structlog
 
 from core.clock import Clock
 from core.crypto import Vault
-from core.database import Database, Tx
-from core.identifiers import MalformedId, decode, new_id
+from core.database import Database
+from core.errors import CounterfoilError
+from core.identifiers import MalformedId, decode
 from gateways.accounts import ProviderAccount
 from gateways.dispatcher import Dispatcher
-from gateways.port import (
-    BadSignature,
-    CallbackRequest,
-    ProviderEvent,
-    StaleSignature,
-    Unparseable,
-)
+from gateways.port import BadSignature, CallbackRequest, StaleSignature, Unparseable
 from gateways.store import load
+from webhooks.inbox import keep, not_understood
 from webhooks.metrics import WebhookMetrics
 
 _log = structlog.get_logger()
-
-EVENT_ID_LENGTH_MAX: Final = 255
-_KEPT_HEADERS_MAX: Final = 64
-_SECRET_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +35,7 @@ ACCEPTED: Final = Answer(200, b'{"received":true}')
 _NO_SUCH_ACCOUNT: Final = Answer(404, b'{"error":"not found"}')
 _STALE: Final = Answer(400, b'{"error":"timestamp outside the tolerance"}')
 _FORGED: Final = Answer(401, b'{"error":"signature not valid"}')
+_UNAVAILABLE: Final = Answer(503, b'{"error":"try again later"}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,35 +60,39 @@ class Receiver:
         """Verify the raw bytes against every active secret, store each event once, say 2xx.
 
         A forged or stale callback leaves no row, only a counter, so that a flood of them cannot
-        grow the database. A duplicate is answered like the first.
+        grow the database. A duplicate is answered like the first. What cannot be kept is answered
+        503, so that the provider sends it again.
         """
-        account_and_tenant = await self._find(account_id)
-        if account_and_tenant is None:
-            self.metrics.received.labels("", "no_such_account").inc()
-            return _NO_SUCH_ACCOUNT
-        tenant_id, account = account_and_tenant
         request = CallbackRequest(headers, query, body, self.clock.now())
+        try:
+            found = await self._find(account_id)
+            if found is None:
+                self.metrics.received.labels("", "no_such_account").inc()
+                return _NO_SUCH_ACCOUNT
+            return await self._take(*found, request, correlation_id)
+        except (CounterfoilError, asyncpg.PostgresError):
+            _log.exception("webhook.not_kept", account=account_id)
+            self.metrics.received.labels("", "unavailable").inc()
+            return _UNAVAILABLE
+
+    async def _take(
+        self, tenant_id: int, account: ProviderAccount, request: CallbackRequest, correlation: str
+    ) -> Answer:
         try:
             events = self.dispatcher.verify_and_parse(account, request)
         except StaleSignature:
             self.metrics.received.labels(account.adapter, "stale").inc()
             return _STALE
-        except BadSignature:
+        except BadSignature as error:
             self.metrics.received.labels(account.adapter, "forged").inc()
-            _log.warning("webhook.forged", provider=account.name)
+            _log.warning("webhook.forged", provider=account.name, reason=str(error))
             return _FORGED
         except Unparseable:
-            # Proven, but not understood: kept, so that a person sees it and nothing is lost.
-            digest = f"sha256:{sha256(body).hexdigest()}"
-            events = [ProviderEvent(digest, "unparseable", request.received_at)]
+            _log.warning("webhook.not_understood", provider=account.name, exc_info=True)
+            events = []
         async with self.database.unit_of_work(tenant_id) as tx:
-            new = await _keep(
-                tx,
-                tenant_id,
-                account,
-                request=request,
-                events=events,
-                correlation_id=correlation_id,
+            new = await keep(
+                tx, tenant_id, account.id, request, events or [not_understood(request)], correlation
             )
         self.metrics.received.labels(account.adapter, "accepted" if new else "duplicate").inc()
         if new:
@@ -108,56 +105,11 @@ class Receiver:
         except MalformedId:
             return None
         async with self.database.unit_of_work(None) as tx:
-            tenant_id = await tx.fetchval("SELECT tenant_id FROM find_provider_account($1)", id)
-        if tenant_id is None:
-            return None
-        async with self.database.unit_of_work(tenant_id) as tx:
+            tenant_id = await tx.fetchval(
+                """SELECT tenant_id FROM find_provider_account($1),
+                          set_config('app.tenant', tenant_id::TEXT, TRUE)""",
+                id,
+            )
+            if tenant_id is None:
+                return None
             return tenant_id, await load(tx, self.vault, tenant_id, id)
-
-
-async def _keep(
-    tx: Tx,
-    tenant_id: int,
-    account: ProviderAccount,
-    *,
-    request: CallbackRequest,
-    events: list[ProviderEvent],
-    correlation_id: str,
-) -> int:
-    """Insert one row per event not seen before; return how many were new.
-
-    Sorted by event id, so that two deliveries of one batch cannot wait for each other.
-    """
-    new = 0
-    for event in sorted(events, key=lambda event: event.event_id):
-        status = await tx.execute(
-            """INSERT INTO inbound_webhook
-                 (tenant_id, id, provider_account_id, provider_event_id, kind, payload, headers,
-                  body_sha256, correlation_id, received_at, next_action_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp())
-               ON CONFLICT ON CONSTRAINT inbound_webhook_event_unique DO NOTHING""",
-            tenant_id,
-            new_id(),
-            account.id,
-            event_key(event.event_id),
-            event.kind[:EVENT_ID_LENGTH_MAX],
-            request.body,
-            _harmless(request.headers),
-            sha256(request.body).digest(),
-            correlation_id,
-            request.received_at,
-        )
-        new += status == "INSERT 0 1"
-    return new
-
-
-def _harmless(headers: Mapping[str, str]) -> dict[str, str]:
-    kept = [item for item in headers.items() if item[0] not in _SECRET_HEADERS]
-    return dict(kept[:_KEPT_HEADERS_MAX])
-
-
-def event_key(event_id: str) -> str:
-    """The event id; one too long for the index is kept as its digest."""
-    if len(event_id) <= EVENT_ID_LENGTH_MAX:
-        return event_id
-    return f"sha256:{sha256(event_id.encode()).hexdigest()}"

@@ -256,6 +256,8 @@ async def test_a_bad_cursor_or_page_size_is_refused(api: Api, world: World) -> N
         if bad:
             assert await api.refused(LIST, after=bad) == "BAD_CURSOR"
     assert await api.refused(LIST, after=cursor) == "BAD_CURSOR"
+    by_update = (await api.ask(LIST, sort={"key": "UPDATED_AT"}))["payments"]
+    assert await api.refused(LIST, after=by_update["pageInfo"]["endCursor"]) == "BAD_CURSOR"
     for size in (-1, 101, 2**31 - 1):
         assert await api.refused(LIST, first=size) == "BAD_PAGE_SIZE"
         assert await api.refused(LIST, last=size) == "BAD_PAGE_SIZE"

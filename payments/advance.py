@@ -22,7 +22,7 @@ from gateways.port import Capability, HttpCall, Manifest, Outcome, OutcomeStatus
 from gateways.routing import RoutingDecision
 from gateways.store import load as load_account
 from gateways.store import load_all
-from payments import store
+from payments import store, writing
 from payments.dispatch import (
     Charge,
     LeaseLost,
@@ -259,7 +259,7 @@ async def _learn(
     task: _Task,
     told: Sequence[Fact | Evidence],
     looked: LookedUp | None = None,
-    resent: Sequence[store.Call] = (),
+    resent: Sequence[writing.Call] = (),
     *,
     reschedule: bool = True,
 ) -> Operation:
@@ -280,8 +280,8 @@ async def _learn(
         )
         if looked is not None:
             calls = as_calls(looked.exchanges)
-            await store.record_calls(tx, claim.tenant_id, claim.id, "LOOKUP", calls)
-        await store.record_calls(tx, claim.tenant_id, claim.id, "REPLAY", resent)
+            await writing.record_calls(tx, claim.tenant_id, claim.id, "LOOKUP", calls)
+        await writing.record_calls(tx, claim.tenant_id, claim.id, "REPLAY", resent)
         await change.write(tx)
         return operation
 

@@ -1,16 +1,20 @@
 """From recipe names to the books: what a change posts, in one call of the ledger."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+import structlog
+
 import ledger
 from core.database import Tx
+from core.errors import Rejected
 from core.money import Money
-from ledger import AccountRef, Direction, HoldState, Leg, Posting
+from ledger import AccountRef, Direction, HoldState, Layer, Leg, Posting
 from payments import recipes
+from payments.discrepancies import Discrepancy, insert
 from payments.errors import InsufficientFunds
 from payments.model import (
     Aggregate,
@@ -26,6 +30,7 @@ from payments.recipes import Cause, HoldPart, Part, Share, Split
 if TYPE_CHECKING:
     from payments.change import Change
 
+_log = structlog.get_logger()
 _NEEDS_HOLD: Final = frozenset({"capture", "void"})
 
 
@@ -48,12 +53,71 @@ async def post(tx: Tx, change: "Change") -> None:
     wanted.extend(_own(change))
     try:
         await ledger.post(tx, change.tenant_id, wanted)
-    except ledger.InsufficientFunds as refused:
-        currency = change.after.payment.currency
-        raise InsufficientFunds(
-            str(refused.facts.get("account")),
-            Money(int(str(refused.facts.get("available", 0))), currency),
-        ) from refused
+    except Rejected as refused:
+        if not all(posting.external_fact for posting in wanted):
+            raise _as_ours(refused, change.after.payment) from refused
+        await _to_suspense(tx, change, wanted, refused)
+
+
+def _as_ours(refused: Rejected, payment: Payment) -> Rejected:
+    if not isinstance(refused, ledger.InsufficientFunds):
+        return refused
+    available = Money(int(str(refused.facts.get("available", 0))), payment.currency)
+    return InsufficientFunds(str(refused.facts.get("account")), available)
+
+
+async def _to_suspense(
+    tx: Tx, change: "Change", wanted: Sequence[Posting], refused: Rejected
+) -> None:
+    """The books refuse what a provider did: it happened all the same, so it goes to suspense.
+
+    What it does to the provider's account is posted; a person finds out where the rest belongs.
+    """
+    _log.critical("booking.refused", reason=str(refused), payment=str(change.after.payment.id))
+    facts = [fact for posting in wanted if (fact := _suspended(posting)) is not None]
+    await ledger.post(tx, change.tenant_id, facts)
+    note = f"the books refused it, its money is in suspense: {refused.code}"
+    for operation_id in dict.fromkeys(p.operation_id for p in wanted):
+        found = Discrepancy(
+            "MISSING_IN_LEDGER",
+            str(operation_id),
+            note,
+            payment_id=change.after.payment.id,
+            operation_id=operation_id,
+        )
+        await insert(tx, change.tenant_id, found)
+
+
+def _suspended(posting: Posting) -> Posting | None:
+    """The posting with every leg but those of the provider's own accounts sent to suspense.
+
+    None if it moves nothing at the provider.
+    """
+    kept = [leg for leg in posting.legs if leg.layer is Layer.POSTED and _is_providers(leg.account)]
+    if not kept:
+        return None
+    rest = sum(_signed(leg) for leg in kept)
+    legs = list(kept)
+    if rest:
+        account = AccountRef("suspense:refused", kept[0].account.currency)
+        direction = Direction.CREDIT if rest > 0 else Direction.DEBIT
+        legs.append(Leg(account, direction, abs(rest)))
+    return replace(
+        posting,
+        key=f"{posting.key}:suspense",
+        recipe="suspense@1",
+        legs=tuple(legs),
+        opens=None,
+        settles=None,
+    )
+
+
+def _signed(leg: Leg) -> int:
+    return leg.minor_units if leg.direction is Direction.DEBIT else -leg.minor_units
+
+
+def _is_providers(account: AccountRef) -> bool:
+    return account.path.startswith(("psp:", "suspense:", "expense:psp_fee:"))
 
 
 async def _holds(tx: Tx, change: "Change") -> dict[UUID, HoldState]:

@@ -13,7 +13,7 @@ from core.identifiers import encode
 from core.killpoints import kill_point
 from events import Event, Subject, append
 from events.catalogue import Amount, DiscrepancyFact, PaymentFact, RefundFact
-from payments import booking, store
+from payments import booking, writing
 from payments.discrepancies import Discrepancy, insert
 from payments.facts import intent
 from payments.model import (
@@ -30,7 +30,7 @@ from payments.model import (
 )
 from payments.postings import required
 from payments.projection import project, project_operation
-from payments.store import Begun
+from payments.writing import Begun
 
 
 @dataclass(slots=True)
@@ -160,7 +160,7 @@ class Change:
         Raises: InsufficientFunds when a reservation of ours is not covered.
         """
         self._finish()
-        await store.save(
+        await writing.save(
             tx,
             self.tenant_id,
             self.before,
@@ -171,13 +171,13 @@ class Change:
         )
         for attempt in self.new_attempts:
             current = next(a for a in self.after.attempts if a.id == attempt.id)
-            await store.insert_attempt(tx, self.tenant_id, current)
+            await writing.insert_attempt(tx, self.tenant_id, current)
         for refund in self.new_refunds:
             current_refund = next(r for r in self.after.refunds if r.id == refund.id)
-            await store.insert_refund(tx, self.tenant_id, current_refund)
+            await writing.insert_refund(tx, self.tenant_id, current_refund)
         for begun, evidence in self.begun:
             current_operation = self.after.operation(begun.operation.id)
-            await store.insert_operation(
+            await writing.insert_operation(
                 tx, self.tenant_id, replace(begun, operation=current_operation), evidence
             )
         await self._open_discrepancies(tx)

@@ -16,7 +16,7 @@ from core.crypto import fingerprint
 from core.database import Tx
 from core.identifiers import new_id
 from core.killpoints import kill_point
-from payments import store
+from payments import writing
 from payments.booking import accounts_of
 from payments.change import Change
 from payments.commands import Actor, CaptureMode, CreatePayment, PaymentResult
@@ -238,7 +238,7 @@ async def _open_accounts(tx: Tx, actor: Actor, payment: Payment) -> None:
 
 async def _insert(tx: Tx, actor: Actor, payment: Payment, secret_hash: bytes) -> None:
     try:
-        await store.insert_payment(tx, actor.tenant_id, payment, secret_hash)
+        await writing.insert_payment(tx, actor.tenant_id, payment, secret_hash)
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "payment_reference_unique":
             raise

@@ -30,7 +30,7 @@ from gateways.port import HttpCall, Outcome, OutcomeStatus
 from gateways.routing import RoutingDecision, RoutingRequest, route
 from gateways.store import load_all
 from gateways.transcript import Exchange, pack_call, unpack_call
-from payments import store
+from payments import writing
 from payments.change import Change
 from payments.evidence import open_conclusion
 from payments.facts import Fact, horizon_passed, intent, nothing_sent
@@ -49,7 +49,7 @@ from payments.model import (
 )
 from payments.postings import CREDIT_HELD
 from payments.services import PaymentServices
-from payments.store import Begun, Call
+from payments.writing import Begun, Call
 
 _OPENINGS: Final = frozenset({OperationKind.SALE, OperationKind.AUTHORIZE})
 _RETRY_SECONDS: Final = 1.0
@@ -368,7 +368,7 @@ async def _conclude(
         following = _next_provider(services, change, sending, operation, dispatched.outcome)
         exhausted = _exhausted(sending, operation, dispatched.outcome) if not following else None
         calls = as_calls(dispatched.exchanges)
-        await store.record_calls(tx, tenant_id, operation.id, "SEND", calls)
+        await writing.record_calls(tx, tenant_id, operation.id, "SEND", calls)
         return Carried(await change.write(tx), operation, exhausted), following
 
     return await services.database.run(tenant_id, work)

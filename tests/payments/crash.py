@@ -35,6 +35,8 @@ async def main(wanted: dict[str, Any]) -> None:
             case "advance":
                 claim = Claim(wanted["tenant_id"], UUID(wanted["operation_id"]), wanted["fence"])
                 await advance(services, claim)
+            case other:
+                raise ValueError(other)
     await database.close()
 
 

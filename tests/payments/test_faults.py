@@ -78,8 +78,13 @@ async def test_a_step_that_could_not_be_sent_waits_and_is_sent_later(
 ) -> None:
     payment_id = await (world.pay() if kind == "REFUND" else world.authorize())
     world.simulator.fault("refuse")
-    steps = {"CAPTURE": world.capture, "VOID": world.cancel, "REFUND": world.refund}
-    await steps[kind](payment_id)
+    match kind:
+        case "CAPTURE":
+            await world.capture(payment_id)
+        case "VOID":
+            await world.cancel(payment_id)
+        case _:
+            await world.refund(payment_id)
     assert (await world.operation(payment_id, kind)).status == "CREATED"
     world.simulator.client.delete("/_faults")
 

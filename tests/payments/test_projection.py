@@ -1,6 +1,7 @@
 """Status is a function of the set of evidence: no order, no repetition changes it."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.identifiers import new_id
+from payments.change import Change
 from payments.model import (
     Aggregate,
     Attempt,
@@ -24,9 +26,6 @@ from payments.projection import project, project_operation
 from tests.payments.world import at
 
 ACCOUNT = new_id()
-
-
-SET_ORDERS = 720
 
 
 def an_operation(kind: str = "SALE", **changes: Any) -> Operation:
@@ -72,8 +71,18 @@ TABLE = [
     ([told("INTENT", "CREATED")], "CREATED"),
     ([SENT], "SENT"),
     ([SENT, told("RESPONSE", "CREATED", "unsent:1", send=1)], "CREATED"),
-    ([SENT, told("RESPONSE", "CREATED", "unsent:1", send=1), told("CLOCK", "UNKNOWN", send=1)], "CREATED"),
-    ([SENT, told("RESPONSE", "CREATED", "unsent:1", send=1), told("INTENT", "SENT", "sent:2", send=2)], "SENT"),
+    (
+        [SENT, told("RESPONSE", "CREATED", "unsent:1", send=1), told("CLOCK", "UNKNOWN", send=1)],
+        "CREATED",
+    ),
+    (
+        [
+            SENT,
+            told("RESPONSE", "CREATED", "unsent:1", send=1),
+            told("INTENT", "SENT", "sent:2", send=2),
+        ],
+        "SENT",
+    ),
     ([SENT, told("RESPONSE", "UNKNOWN", send=1)], "UNKNOWN"),
     ([SENT, told("RESPONSE", "PENDING"), told("CLOCK", "UNKNOWN")], "PENDING"),
     ([SENT, told("RESPONSE", "REQUIRES_ACTION"), told("CLOCK", "UNKNOWN")], "REQUIRES_ACTION"),
@@ -96,8 +105,11 @@ TABLE = [
     ([told("CLOCK", "UNKNOWN", horizon=True), told("REPORT", "SUCCEEDED")], "SUCCEEDED"),
     ([told("RESPONSE", "UNKNOWN", mismatch=True, amount=900)], "UNKNOWN"),
     ([told("LOOKUP", "UNKNOWN", mismatch=True, amount=900)], "IN_REVIEW"),
-    ([told("RESPONSE", "UNKNOWN", mismatch=True, amount=900), told("LOOKUP", "SUCCEEDED")], "SUCCEEDED"),
-]  # fmt: skip
+    (
+        [told("RESPONSE", "UNKNOWN", mismatch=True, amount=900), told("LOOKUP", "SUCCEEDED")],
+        "SUCCEEDED",
+    ),
+]
 
 
 @pytest.mark.parametrize(("evidence", "status"), TABLE)
@@ -111,10 +123,15 @@ FACTS = [
     told(source, says, mismatch=mismatch or None, amount=900 if mismatch else None)
     for source in ("RESPONSE", "WEBHOOK", "LOOKUP", "REPORT", "OPERATOR")
     for says, mismatch in (
-        ("PENDING", False), ("REQUIRES_ACTION", False), ("UNKNOWN", False), ("UNKNOWN", True),
-        ("DECLINED", False), ("NOT_EXECUTED", False), ("REVERSED", False),
+        ("PENDING", False),
+        ("REQUIRES_ACTION", False),
+        ("UNKNOWN", False),
+        ("UNKNOWN", True),
+        ("DECLINED", False),
+        ("NOT_EXECUTED", False),
+        ("REVERSED", False),
     )
-] + [told(source, "SUCCEEDED") for source in ("RESPONSE", "WEBHOOK", "LOOKUP", "REPORT")]  # fmt: skip
+] + [told(source, "SUCCEEDED") for source in ("RESPONSE", "WEBHOOK", "LOOKUP", "REPORT")]
 
 
 @given(st.lists(st.sampled_from(FACTS), max_size=6), st.randoms())
@@ -196,13 +213,25 @@ PAYMENTS = [
     ([("AUTHORIZE", "SUCCEEDED", {}), ("VOID", "UNKNOWN", {})], "AUTHORIZED", "AUTHORIZED"),
     ([("AUTHORIZE", "SUCCEEDED", {}), ("VOID", "DECLINED", {})], "AUTHORIZED", "AUTHORIZED"),
     ([("AUTHORIZE", "SUCCEEDED", {}), ("VOID", "SUCCEEDED", {})], "VOIDED", "CANCELED"),
-    ([("AUTHORIZE", "SUCCEEDED", {}), ("VOID", "SUCCEEDED", {"expired": True})], "EXPIRED", "EXPIRED"),
+    (
+        [("AUTHORIZE", "SUCCEEDED", {}), ("VOID", "SUCCEEDED", {"expired": True})],
+        "EXPIRED",
+        "EXPIRED",
+    ),
     ([("AUTHORIZE", "SUCCEEDED", {}), ("CAPTURE", "UNKNOWN", {})], "AUTHORIZED", "AUTHORIZED"),
     ([("AUTHORIZE", "SUCCEEDED", {}), ("CAPTURE", "SUCCEEDED", {})], "CAPTURED", "CAPTURED"),
-    ([("AUTHORIZE", "SUCCEEDED", {}), ("CAPTURE", "SUCCEEDED", PART)], "AUTHORIZED", "PARTIALLY_CAPTURED"),
-    ([("AUTHORIZE", "SUCCEEDED", {}), ("CAPTURE", "SUCCEEDED", PART), ("VOID", "SUCCEEDED", {})], "CAPTURED", "CAPTURED"),
+    (
+        [("AUTHORIZE", "SUCCEEDED", {}), ("CAPTURE", "SUCCEEDED", PART)],
+        "AUTHORIZED",
+        "PARTIALLY_CAPTURED",
+    ),
+    (
+        [("AUTHORIZE", "SUCCEEDED", {}), ("CAPTURE", "SUCCEEDED", PART), ("VOID", "SUCCEEDED", {})],
+        "CAPTURED",
+        "CAPTURED",
+    ),
     ([("AUTHORIZE", "SUCCEEDED", {}), ("CAPTURE", "REVERSED", {})], "REVERSED", "FAILED"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("wanted", "attempt", "payment"), PAYMENTS)
@@ -228,3 +257,25 @@ def test_what_succeeds_after_the_end_is_for_a_person() -> None:
 
     assert found.payment.status == "IN_REVIEW"
     assert found.payment.captured_gross == 0
+
+
+def test_all_720_orders_of_six_facts_post_the_same_and_end_the_same() -> None:
+    facts = [
+        told("RESPONSE", "UNKNOWN", send=1),
+        told("WEBHOOK", "PENDING"),
+        told("WEBHOOK", "SUCCEEDED", "webhook:1"),
+        told("WEBHOOK", "SUCCEEDED", "webhook:2"),
+        told("LOOKUP", "SUCCEEDED"),
+        told("WEBHOOK", "REVERSED"),
+    ]
+    before = an_aggregate(*steps(("SALE", "SENT", {})))
+    ends = set()
+    for order in itertools.permutations(facts):
+        change = Change("test", 1, "test", "request", at(), before)
+        operation, known = before.operations[0], [SENT]
+        for fact in order:
+            operation = change.learn(operation, known, [fact])
+            known.append(fact)
+        ends.add(repr((replace(operation, posted=()), set(operation.posted), change.after.payment)))
+
+    assert len(ends) == 1

@@ -1,5 +1,6 @@
 """Whole stories against the simulator: command, token → state, entries, what really happened."""
 
+import psycopg
 import pytest
 
 from core.money import Money
@@ -181,6 +182,23 @@ async def test_a_refund_gives_money_back_and_books_it(world: World) -> None:
     assert world.effects() == [("charge", 1000), ("refund", 300)]
     assert await world.balance("income:sales") == (-700, 0)
     assert (await world.events(payment_id))[-2:] == ["refund.created", "refund.succeeded"]
+    await world.check()
+
+
+async def test_a_refund_is_never_of_the_wrong_payment(world: World) -> None:
+    payments = [await world.pay() for _ in range(3)]
+
+    for payment_id in payments:
+        await world.refund(payment_id, 100)
+
+    for payment_id in payments:
+        charged = (await world.operation(payment_id)).provider_ref
+        refunded = [
+            effect["payment"]
+            for effect in world.merchants[0].effects()
+            if effect["object"] == (await world.operation(payment_id, "REFUND")).provider_ref
+        ]
+        assert refunded == [charged]
     await world.check()
 
 
@@ -373,8 +391,30 @@ async def test_a_request_the_provider_never_saw_is_repeated_with_its_key(world: 
     await world.later(payment_id)
 
     assert (await world.see(payment_id)).payment.status == "CAPTURED"
-    assert world.effects() == [("charge", 1000)]
+    (effect,) = world.merchants[0].effects()
+    assert effect["idempotency_key"] == (await world.operation(payment_id)).idempotency_key
     await world.check()
+
+
+async def test_what_the_books_refuse_happened_all_the_same(world: World, admin_url: str) -> None:
+    await grant(world, "customer:ines:wallet", 300)
+    credit = StoreCredit("customer:ines:wallet", Money(300, "EUR"))
+    payment_id = await world.pay(store_credit=credit)
+    with psycopg.connect(admin_url) as admin:
+        admin.execute(
+            """UPDATE account_balance AS b SET max_balance = 0 FROM account AS a
+                WHERE a.id = b.account_id AND a.tenant_id = b.tenant_id
+                  AND a.tenant_id = %s AND a.path = 'customer:ines:wallet'""",
+            [world.tenant_id],
+        )
+
+    await world.refund(payment_id)
+
+    seen = await world.see(payment_id)
+    assert seen.refunds[0].status == "SUCCEEDED"
+    assert await world.balance("suspense:refused") == (700, 0)
+    assert await world.discrepancies() == ["MISSING_IN_LEDGER"]
+    assert world.effects()[-1] == ("refund", 700)
 
 
 async def test_a_wrong_amount_is_quarantined_and_its_money_kept_in_suspense(world: World) -> None:

@@ -221,7 +221,8 @@ class World:
     async def balance(self, path: str, currency: str = "EUR") -> tuple[int, int]:
         """Posted and pending: debits minus credits."""
         rows = await self.rows(
-            """SELECT b.debits_posted - b.credits_posted AS posted, b.debits_pending - b.credits_pending AS pending
+            """SELECT b.debits_posted - b.credits_posted AS posted,
+                      b.debits_pending - b.credits_pending AS pending
                  FROM account AS a JOIN account_balance AS b
                    ON b.tenant_id = a.tenant_id AND b.account_id = a.id
                 WHERE a.tenant_id = $1 AND a.path = $2 AND a.currency = $3""",
@@ -268,9 +269,33 @@ class World:
             self.tenant_id,
         )
         assert (rows[0]["posted"] or 0, rows[0]["pending"] or 0) == (0, 0)
+        await self._check_keys()
         for merchant in self.merchants:
             posted, _ = await self.balance(f"psp:{merchant.name}:clearing")
             assert posted == sum(map(_clearing, merchant.effects())), merchant.name
+
+    async def _check_keys(self) -> None:
+        """Each operation reached the provider under its own key, and as what it is."""
+        rows = await self.rows(
+            """SELECT o.id, o.idempotency_key, o.kind, o.amount, o.parent_ref
+                 FROM provider_operation AS o WHERE o.tenant_id = $1""",
+            self.tenant_id,
+        )
+        ours = {encode("op", row["id"]): row for row in rows}
+        kinds = {"SALE": "charge", "AUTHORIZE": "authorization"}
+        made = [
+            effect
+            for merchant in self.merchants
+            for effect in merchant.effects()
+            if effect["reference"] and effect["kind"] != "refund_failed"
+        ]
+        for effect in made:
+            row = ours[effect["reference"]]
+            assert effect["idempotency_key"] in (row["idempotency_key"], None)
+            assert effect["kind"] == kinds.get(row["kind"], row["kind"].lower())
+            assert row["kind"] == "SALE" or row["parent_ref"] in (effect["payment"], None)
+        references = [effect["reference"] for effect in made]
+        assert len(set(references)) == len(references), "one effect for one operation"
 
 
 def _clearing(effect: dict[str, Any]) -> int:

@@ -201,6 +201,14 @@ class Fleet:
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
         return answer.json()
 
+    async def calm(self) -> None:
+        """Every process runs, none is to die, and the simulator is on its best behaviour."""
+        for process in (*self.apis_running, *self.workers_running):
+            if not process.running:
+                process.start()
+        await self.ready()
+        await self.calm_simulator()
+
     async def calm_simulator(self) -> None:
         """No faults, no delay, webhooks at once and in order."""
         await self.end_faults()

@@ -13,9 +13,9 @@ from tests.torture.results import Violated, demand
 from tests.torture.shop import Reply, Shop
 from tests.torture.wire import NoAnswer
 
-CLIENTS = 30
+CLIENTS = 40
 IN_FLIGHT_MIN = 20
-PASSAGE = 5
+PASSAGE = 18
 RESOLVED_SECONDS = 30.0
 RETRY_SECONDS = 20.0
 
@@ -58,7 +58,7 @@ KILL_POINTS = (
 
 
 async def killed_at(shop: Shop, point: KillPoint) -> str:
-    """`CLIENTS` payments on their way, the process dies at the fifth passage, one restart."""
+    """`CLIENTS` payments on their way, the process dies at the 18th passage, one restart."""
     before = await _prepare(shop, point)
     victim = _victim(shop, point.victim)
     victim.stop()

@@ -52,6 +52,17 @@ async def captures_of_one_authorization(shop: Shop, tries: int) -> str:
     return f"{tries} captures of {PART} on {WHOLE}: {dict(kinds)}, {len(captures)} at the provider"
 
 
+async def refunds_of_several_payments(shop: Shop, payments: int) -> str:
+    """Each payment is refunded in part: at the provider it must be that very payment."""
+    for number in range(payments):
+        paid = await shop.create(f"{shop.name}-paid-{number:04d}")
+        demand(paid.status == "CAPTURED", f"the payment is captured: {paid}")
+        reply = await shop.refund(f"{shop.name}-back-{number:04d}", paid.payment_id, 200)
+        demand(reply.kind == "RefundPayload", f"the refund is made: {reply}")
+    await _settle_and_audit(shop)
+    return f"{payments} refunds, each of its own payment"
+
+
 def _told(reply: Reply) -> str:
     return reply.kind
 

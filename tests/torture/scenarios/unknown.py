@@ -42,16 +42,15 @@ async def lost_answers_over_two_providers(shop: Shop, payments: int) -> str:
     )
     await shop.fleet.tell_simulator("/_webhooks", pause=False)
     await shop.settle()
-    _only_waiting(told)
+    problems = [*await shop.audit(), *_hasty_answers(told)]
+    if problems:
+        raise Violated(*problems)
     states = Counter(
         row["status"] for row in await shop.rows("SELECT status FROM payment WHERE tenant_id = $1")
     )
     demand(states == {"CAPTURED": payments}, f"payments: {dict(states)}")
     effects = await shop.effects()
     by_provider = Counter(effect["account"] for effect in effects)
-    problems = await shop.audit()
-    if problems:
-        raise Violated(*problems)
     demand(len(effects) == payments, f"{len(effects)} charges for {payments} payments")
     demand(len(by_provider) == 2, f"both providers were used: {by_provider}")
     return (
@@ -60,10 +59,29 @@ async def lost_answers_over_two_providers(shop: Shop, payments: int) -> str:
     )
 
 
-def _only_waiting(told: Counter[str]) -> None:
+def _hasty_answers(told: Counter[str]) -> list[str]:
     """Never "failed, try again" while nobody knows."""
     allowed = {"PaymentPayload PROCESSING", "PaymentPayload CAPTURED"}
-    demand(set(told) <= allowed, f"answers to payments with a lost answer: {dict(told)}")
+    return [
+        f"{told[one]} callers whose answer was lost were told {one}"
+        for one in told.keys() - allowed
+    ]
+
+
+async def turned_away_at_first(shop: Shop, payments: int) -> str:
+    """The provider says 429 to each payment once: nothing was done, and the same key goes again."""
+    refusal = {"match": {"path": "/v1/payments", "method": "POST"}, "fault": "refuse"}
+    await shop.faults({**refusal, "times": payments})
+    replies = await asyncio.gather(
+        *(shop.create(f"{shop.name}-again-{n:04d}", via=n) for n in range(payments))
+    )
+    told = Counter(r.status if r.kind == "PaymentPayload" else r.kind for r in replies)
+    await shop.settle()
+    problems = await shop.audit()
+    if problems:
+        raise Violated(*problems)
+    demand(told == {"CAPTURED": payments}, f"callers are told {dict(told)}")
+    return f"{payments} payments turned away once: each charged once, under one key"
 
 
 async def late_answers_after_a_lost_lease(shop: Shop, payments: int) -> str:

@@ -37,12 +37,12 @@ async def one_webhook_many_times(shop: Shop, deliveries: int) -> str:
 
     await at_once(PARALLEL, deliveries, deliver)
     demand(set(statuses) == {"HTTP 200"}, f"answers to deliveries: {dict(statuses)}")
-    await _until_nothing_open(shop, 30)
     rows = await shop.count("SELECT count(*) FROM inbound_webhook WHERE tenant_id = $1")
+    demand(rows == 1, f"{rows} inbox rows for one event")
+    await _until_nothing_open(shop, 30)
     postings = await shop.count(
         "SELECT count(*) FROM ledger_transaction WHERE tenant_id = $1 AND recipe = 'sale@1'"
     )
-    demand(rows == 1, f"{rows} inbox rows for one event")
     demand(postings == 1, f"{postings} postings for one event")
     await shop.fleet.end_faults()
     await _audit(shop)

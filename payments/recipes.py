@@ -122,10 +122,15 @@ def refund_request(cause: Cause, split: Split, part: Part, hold_id: UUID) -> Pos
 
 
 def refund(cause: Cause, split: Split, part: Part, *, hold_id: UUID | None) -> Posting:
-    """The refund went through: what was reserved is paid. `hold_id` None: nothing was reserved."""
+    """The refund went through: what was reserved is paid.
+
+    With `hold_id` None nothing is reserved (any more); what an account lacks then spills, because
+    what a provider did cannot be refused.
+    """
     legs = _given_back(cause, split, part)
     if hold_id is None:
-        return _posting(cause, "refund@1", legs)
+        spilling = [_spilling(leg, cause.provider) for leg in legs]
+        return _posting(cause, "refund@1", spilling)
     reserved = _reserved(cause, split, part)
     undone = _mirrored(reserved)
     excess = reserved[-1].minor_units - part.minor_units

@@ -268,8 +268,8 @@ COMMENT ON COLUMN hold.reason IS 'Why it was reserved.';
 COMMENT ON COLUMN hold.expires_at IS 'Advice only: no clock of ours releases a hold.';
 COMMENT ON COLUMN hold.created_at IS 'When it was opened.';
 CREATE INDEX hold_by_creation ON hold (tenant_id, created_at DESC, id DESC);
-CREATE INDEX hold_by_transaction ON hold (tenant_id, transaction_id) WHERE transaction_id IS NOT NULL;
 ALTER TABLE hold ADD PRIMARY KEY (tenant_id, id);
+CREATE INDEX hold_by_transaction ON hold (tenant_id, transaction_id) WHERE transaction_id IS NOT NULL;
 CREATE TRIGGER hold_terms_are_append_only BEFORE UPDATE OF tenant_id, id, transaction_id, payment_id, currency, amount, reason, expires_at, created_at ON hold
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER hold_is_never_deleted BEFORE DELETE OR TRUNCATE ON hold

@@ -4,7 +4,6 @@ from datetime import datetime
 
 import strawberry
 
-from payments.errors import FieldProblem
 from resolvers import node
 from resolvers import problems as views
 from schema.base import edge, requires, shown, shows
@@ -31,8 +30,6 @@ class Error:
 
 @strawberry.type(description="What is wrong with one field of the input.")
 class FieldError:
-    is_type_of = shows(FieldProblem)
-
     path: list[str] = shown('Where in the input: ["input", "amount", "decimal"].')
     code: str = shown("What is wrong, as a stable code.")
     message: str = shown("What is wrong, in one sentence.")

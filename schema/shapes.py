@@ -4,9 +4,8 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 import strawberry
 
-from core.money import Money as DomainMoney
 from resolvers.money import formatted
-from schema.base import method, shown, shows
+from schema.base import method, shown
 from schema.scalars import CurrencyCode, DecimalText, MinorUnits
 
 DEFAULT_LOCALE: Final = "en-US"
@@ -27,8 +26,6 @@ class Node:
 
 @strawberry.type(description="An amount of one currency.")
 class Money:
-    is_type_of = shows(DomainMoney)
-
     minor_units: MinorUnits = shown("In minor units (cents).", name="amountMinor")
     currency: CurrencyCode = shown("ISO 4217 code.")
     exponent: int = shown("Decimal digits of the currency: USD 2, JPY 0, KWD 3.")

@@ -332,6 +332,7 @@ COMMENT ON COLUMN evidence.dedup_key IS 'Two facts with one key are one fact.';
 COMMENT ON COLUMN evidence.occurred_at IS 'When it happened, says the source.';
 COMMENT ON COLUMN evidence.received_at IS 'When we learnt it.';
 COMMENT ON COLUMN evidence.note IS 'For people.';
+CREATE INDEX evidence_by_event ON evidence (tenant_id, provider_event_id) WHERE provider_event_id IS NOT NULL;
 CREATE TRIGGER evidence_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON evidence
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CALL protect('evidence', 'SELECT, INSERT');

@@ -5,6 +5,8 @@ from typing import Any
 
 from graphql import GraphQLError
 
+from core.card_numbers import mask_card_numbers
+
 
 class HttpProblem(Exception):
     """The HTTP request itself is wrong: answered with this status whatever the media type."""
@@ -61,7 +63,8 @@ class LimitExceeded(Refusal):
 
 def describe(error: GraphQLError, code: str) -> dict[str, Any]:
     """An error as it is sent: message, locations, path, code."""
-    described: dict[str, Any] = {"message": error.message}
+    # The message may quote what was sent; a card number in it must not travel any further.
+    described: dict[str, Any] = {"message": mask_card_numbers(error.message)}
     if error.locations:
         described["locations"] = [
             {"line": location.line, "column": location.column} for location in error.locations

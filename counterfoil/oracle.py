@@ -22,6 +22,7 @@ from typing import Final
 from core.database import Database
 from core.identifiers import encode
 from counterfoil.oracle_spool import (
+    Books,
     count_rows,
     open_spool,
     spool_entries,
@@ -32,6 +33,8 @@ from gateways.simulator import SimulatorAdapter
 
 DIFFERENCES_MAX: Final = 1_000
 """Most differences of one kind that are told; one is bad enough."""
+PAGE_SIZE: Final = 1_000
+"""Rows of either side in memory at once."""
 _ADAPTER: Final = SimulatorAdapter.manifest.name
 
 
@@ -110,20 +113,22 @@ class Comparison:
         )
 
 
-async def compare(database: Database, tenant_id: int, simulator_url: str) -> Comparison:
+async def compare(
+    database: Database, tenant_id: int, simulator_url: str, *, page_size: int = PAGE_SIZE
+) -> Comparison:
     """Compare every simulator account of a tenant with the books. Raises: SimulatorUnreachable."""
+    async with database.unit_of_work(tenant_id) as tx:
+        rows = await tx.fetch(
+            "SELECT id, name FROM provider_account WHERE tenant_id = $1 AND adapter = $2",
+            tenant_id,
+            _ADAPTER,
+        )
+    books = Books(database, tenant_id, {row["id"]: row["name"] for row in rows}, page_size)
     with closing(open_spool()) as spool:
-        async with database.unit_of_work(tenant_id) as tx:
-            rows = await tx.fetch(
-                "SELECT id, name FROM provider_account WHERE tenant_id = $1 AND adapter = $2",
-                tenant_id,
-                _ADAPTER,
-            )
-        accounts = {row["id"]: row["name"] for row in rows}
-        for id in accounts:
-            await spool_log(spool, simulator_url, encode("prv", id))
-        await spool_operations(spool, database, tenant_id, accounts)
-        await spool_entries(spool, database, tenant_id, accounts.values())
+        for id in books.accounts:
+            await spool_log(spool, simulator_url, encode("prv", id), page_size)
+        await spool_operations(spool, books)
+        await spool_entries(spool, books)
         return Comparison(
             effects=count_rows(spool, "effect"),
             operations=count_rows(spool, "operation"),

@@ -4,7 +4,7 @@ One page of the simulator's log or of our tables is in memory at a time, whateve
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -15,8 +15,6 @@ from asyncpg import Record
 from core.database import Database
 from core.identifiers import encode
 from counterfoil.bootstrap import SimulatorUnreachable
-
-_PAGE: Final = 1_000
 
 _SPOOL: Final = """
 CREATE TABLE effect (account TEXT, kind TEXT, reference TEXT, amount INT, currency TEXT, fee INT,
@@ -42,16 +40,16 @@ def count_rows(spool: sqlite3.Connection, table: str) -> int:
     return int(spool.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
-async def spool_log(spool: sqlite3.Connection, url: str, account: str) -> None:
+async def spool_log(spool: sqlite3.Connection, url: str, account: str, page_size: int) -> None:
     """Every effect of an account, and under which keys it was asked for them."""
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
-        async for page in _pages(client, account, "effects"):
+        async for page in _pages(client, account, "effects", page_size):
             spool.executemany(
                 "INSERT INTO effect VALUES (:account, :kind, :reference, :amount, :currency, :fee,"
                 " :payment, :object)",
                 page,
             )
-        async for page in _pages(client, account, "requests"):
+        async for page in _pages(client, account, "requests", page_size):
             spool.executemany(
                 "INSERT OR IGNORE INTO sent VALUES (?, ?)",
                 [
@@ -63,13 +61,14 @@ async def spool_log(spool: sqlite3.Connection, url: str, account: str) -> None:
 
 
 async def _pages(
-    client: httpx.AsyncClient, account: str, kind: str
+    client: httpx.AsyncClient, account: str, kind: str, page_size: int
 ) -> AsyncIterator[list[dict[str, Any]]]:
     after: int | None = 0
     while after is not None:
         try:
             answer = await client.get(
-                "/_log", params={"account": account, "kind": kind, "after": after, "limit": _PAGE}
+                "/_log",
+                params={"account": account, "kind": kind, "after": after, "limit": page_size},
             )
             answer.raise_for_status()
         except httpx.HTTPError as error:
@@ -80,8 +79,18 @@ async def _pages(
 
 
 @dataclass(frozen=True, slots=True)
+class Books:
+    """Our side: a tenant and its provider accounts at the simulator (id and short name)."""
+
+    database: Database
+    tenant_id: int
+    accounts: Mapping[UUID, str]
+    page_size: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Query:
-    """A query to page through: by which columns, from where."""
+    """A query to page through: by which columns, from where. The last parameter is the limit."""
 
     sql: str
     key: tuple[str, ...]
@@ -107,9 +116,10 @@ SELECT o.id, o.provider_account_id, o.kind, o.origin, o.status, o.provider_ref, 
 )
 
 
-async def spool_operations(
-    spool: sqlite3.Connection, database: Database, tenant_id: int, accounts: Mapping[UUID, str]
-) -> None:
+async def spool_operations(spool: sqlite3.Connection, books: Books) -> None:
+    """Every operation at one of the accounts, with the opening of its attempt."""
+    accounts = books.accounts
+
     def spooled(rows: Sequence[Record]) -> None:
         spool.executemany(
             "INSERT INTO operation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -132,7 +142,7 @@ async def spool_operations(
             ],
         )
 
-    await _read_all(database, tenant_id, _OPERATIONS, spooled)
+    await _read_all(books, _OPERATIONS, spooled)
 
 
 _ENTRIES: Final = _Query(
@@ -153,10 +163,9 @@ SELECT e.account_id, e.seq, split_part(a.path, ':', 2) AS provider, t.operation_
 )
 
 
-async def spool_entries(
-    spool: sqlite3.Connection, database: Database, tenant_id: int, providers: Iterable[str]
-) -> None:
-    ours = frozenset(providers)
+async def spool_entries(spool: sqlite3.Connection, books: Books) -> None:
+    """Every entry on the clearing accounts of those provider accounts."""
+    ours = frozenset(books.accounts.values())
 
     def spooled(rows: Sequence[Record]) -> None:
         spool.executemany(
@@ -171,21 +180,19 @@ async def spool_entries(
             ],
         )
 
-    await _read_all(database, tenant_id, _ENTRIES, spooled)
+    await _read_all(books, _ENTRIES, spooled)
 
 
 _ENTRY_COLUMNS: Final = ("provider", "recipe", "layer", "direction", "amount", "currency")
 
 
-async def _read_all(
-    database: Database, tenant_id: int, query: _Query, take: Callable[[Sequence[Record]], None]
-) -> None:
+async def _read_all(books: Books, query: _Query, take: Callable[[Sequence[Record]], None]) -> None:
     """Page through a query, each page in a unit of work of its own."""
     after: tuple[Any, ...] = query.start
     while True:
-        async with database.unit_of_work(tenant_id) as tx:
-            rows = await tx.fetch(query.sql, tenant_id, *after, _PAGE)
+        async with books.database.unit_of_work(books.tenant_id) as tx:
+            rows = await tx.fetch(query.sql, books.tenant_id, *after, books.page_size)
         take(rows)
-        if len(rows) < _PAGE:
+        if len(rows) < books.page_size:
             return
         after = tuple(rows[-1][name] for name in query.key)

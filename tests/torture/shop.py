@@ -18,8 +18,8 @@ from counterfoil.bootstrap import (
     register_at_simulator,
 )
 from counterfoil.oracle import compare
+from counterfoil.verification import findings_of
 from gateways.accounts import ProviderAccount
-from payments import Difference, verify
 from tenants import SCOPES, issue
 from tests.torture.fleet import Fleet, eventually
 from tests.torture.wire import Answer
@@ -253,9 +253,7 @@ class Shop:
         found = await compare(self.database, self.tenant_id, self.fleet.simulator_url)
         problems = [str(difference) for difference in found.differences]
         problems += [
-            f"verify: {verified}"
-            async for verified in verify(self.database, self.tenant_id)
-            if isinstance(verified, Difference)
+            f"verify: {finding}" async for finding in findings_of(self.database, self.tenant_id)
         ]
         return problems + await self._books_against_themselves()
 

@@ -112,10 +112,14 @@ def _fee(operation: Operation) -> list[str]:
 
 
 def _mismatch(operation: Operation) -> list[str]:
-    """Looked up: the provider moved another amount. What it really moved goes to suspense."""
+    """Looked up: the provider moved another amount. What it really moved goes to suspense; what it
+    kept for that is its fee all the same.
+    """
     moved = operation.moved_amount
     took = "sale" in operation.posted or "capture" in operation.posted
-    return ["wrong_amount"] if moved and moved != operation.amount and not took else []
+    if not moved or moved == operation.amount or took:
+        return []
+    return ["wrong_amount", *_fee(operation)]
 
 
 _RULES: Final = {

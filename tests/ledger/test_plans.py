@@ -43,7 +43,7 @@ LOOKUPS = [
         "entry_pkey",
     ),
     (
-        "entry WHERE tenant_id = $1::INT AND account_id = $2::BIGINT AND seq < $3::BIGINT ORDER BY seq",
+        "entry WHERE tenant_id = $1::INT AND account_id = $2::BIGINT AND seq < $3::BIGINT",
         "entry_pkey",
     ),
     ("hold WHERE tenant_id = $1::INT AND id = $2::UUID", "hold_pkey"),

@@ -44,7 +44,7 @@ demo: $(VENV_STAMP) ## tell the story of a few payments with what really happene
 	@exec $(RUN) -m counterfoil demo
 
 torture: $(VENV_STAMP) ## concurrency, crashes and hostile input; SCALE=0.1 for a short run
-	@SCALE=$(SCALE) exec $(RUN) -m benchmarks.torture
+	@SCALE=$(SCALE) exec $(RUN) -m pytest tests/torture -q -s --no-header --tb=short -p no:xdist
 
 docs: $(VENV_STAMP) ## write what is generated: docs/settings.md, schema.graphql, requirements.txt
 	$(RUN) -m counterfoil.reference

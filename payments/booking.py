@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -27,16 +27,31 @@ from payments.model import (
 from payments.postings import release_is_due
 from payments.recipes import Cause, HoldPart, Part, Share, Split
 
-if TYPE_CHECKING:
-    from payments.change import Change
-
 _log = structlog.get_logger()
 _NEEDS_HOLD: Final = frozenset({"capture", "void"})
 
 
-async def post(tx: Tx, change: "Change") -> None:
+@dataclass(frozen=True, slots=True)
+class Bookings:
+    """What one change of a payment posts: recipes of its operations, and of its own.
+
+    `own` are recipes without a provider; `refund` is the one they are about.
+    """
+
+    tenant_id: int
+    actor: str
+    correlation_id: str
+    at: datetime
+    before: Aggregate
+    after: Aggregate
+    postings: Sequence[tuple[UUID, str]]
+    own: Sequence[str] = ()
+    refund: Refund | None = None
+
+
+async def post(tx: Tx, change: Bookings) -> None:
     """Post everything the change demands. Raises: InsufficientFunds (a reservation of ours)."""
-    if not change.postings and not change.own_postings:
+    if not change.postings and not change.own:
         return
     holds = await _holds(tx, change)
     books = [
@@ -67,7 +82,7 @@ def _as_ours(refused: Rejected, payment: Payment) -> Rejected:
 
 
 async def _to_suspense(
-    tx: Tx, change: "Change", wanted: Sequence[Posting], refused: Rejected
+    tx: Tx, change: Bookings, wanted: Sequence[Posting], refused: Rejected
 ) -> None:
     """The books refuse what a provider did: it happened all the same, so it goes to suspense.
 
@@ -120,7 +135,7 @@ def _is_providers(account: AccountRef) -> bool:
     return account.path.startswith(("psp:", "suspense:", "expense:psp_fee:"))
 
 
-async def _holds(tx: Tx, change: "Change") -> dict[UUID, HoldState]:
+async def _holds(tx: Tx, change: Bookings) -> dict[UUID, HoldState]:
     """The authorization holds that captures and voids of this change settle, locked."""
     wanted = {
         opening.id
@@ -135,7 +150,7 @@ def _opening(aggregate: Aggregate, operation: Operation) -> Operation | None:
     return opening_of(aggregate.operations_of(aggregate.attempt_of(operation)))
 
 
-def _fee_before(change: "Change", operation_id: UUID) -> int | None:
+def _fee_before(change: Bookings, operation_id: UUID) -> int | None:
     known = (o for o in change.before.operations if o.id == operation_id)
     return next((o.fee for o in known), None)
 
@@ -385,15 +400,15 @@ def provider_name(aggregate: Aggregate, operation: Operation) -> str:
 # ---- without a provider
 
 
-def _own(change: "Change") -> Iterable[Posting]:
-    for name in change.own_postings:
+def _own(change: Bookings) -> Iterable[Posting]:
+    for name in change.own:
         if name == "store_credit_sale":
             yield _store_credit_sale(change)
         else:
             yield _store_credit_refund(change)
 
 
-def _own_cause(change: "Change", subject: UUID, refund_id: UUID | None) -> Cause:
+def _own_cause(change: Bookings, subject: UUID, refund_id: UUID | None) -> Cause:
     """`subject` stands where the operation would, so that the key is unique."""
     return Cause(
         provider="",
@@ -407,7 +422,7 @@ def _own_cause(change: "Change", subject: UUID, refund_id: UUID | None) -> Cause
     )
 
 
-def _store_credit_sale(change: "Change") -> Posting:
+def _store_credit_sale(change: Bookings) -> Posting:
     """The whole price from store credit at once: nothing has to be reserved first."""
     payment = change.after.payment
     split, part = split_of(payment), Part(payment.amount)
@@ -424,8 +439,9 @@ def _store_credit_sale(change: "Change") -> Posting:
     )
 
 
-def _store_credit_refund(change: "Change") -> Posting:
-    payment, refund = change.after.payment, change.new_refunds[-1]
+def _store_credit_refund(change: Bookings) -> Posting:
+    payment, refund = change.after.payment, change.refund
+    assert refund is not None, "a refund to store credit is a refund"
     part = Part(refund.store_credit_amount, refund.prior_amount)
     cause = _own_cause(change, refund.id, refund.id)
     posting = recipes.store_credit_refund(cause, _wallet(payment), split_of(payment), part)

@@ -14,6 +14,7 @@ from core.killpoints import kill_point
 from events import Event, Subject, append
 from events.catalogue import Amount, DiscrepancyFact, PaymentFact, RefundFact
 from payments import booking, writing
+from payments.booking import Bookings
 from payments.discrepancies import Discrepancy, insert
 from payments.facts import intent
 from payments.model import (
@@ -182,10 +183,23 @@ class Change:
             )
         await self._open_discrepancies(tx)
         kill_point(f"{self.stage}.rows_written")
-        await booking.post(tx, self)
+        await booking.post(tx, self._bookings())
         await append(tx, self.tenant_id, *self.events)
         kill_point(f"{self.stage}.before_commit")
         return self.after
+
+    def _bookings(self) -> Bookings:
+        return Bookings(
+            tenant_id=self.tenant_id,
+            actor=self.actor,
+            correlation_id=self.correlation_id,
+            at=self.at,
+            before=self.before,
+            after=self.after,
+            postings=self.postings,
+            own=self.own_postings,
+            refund=self.new_refunds[-1] if self.new_refunds else None,
+        )
 
     async def _open_discrepancies(self, tx: Tx) -> None:
         for discrepancy in self.discrepancies:

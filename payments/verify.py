@@ -8,7 +8,7 @@ from uuid import UUID
 from core.database import Database, Tx
 from core.identifiers import encode
 from payments import store
-from payments.model import PAYMENT_ENDED, Aggregate, Evidence, Operation
+from payments.model import PAYMENT_ENDED, Aggregate, Evidence
 from payments.postings import required
 from payments.projection import project, project_operation
 
@@ -107,10 +107,3 @@ def _unposted(aggregate: Aggregate) -> Iterator[Difference]:
         if missing:
             subject = encode("op", operation.id)
             yield Difference(subject, "posted", operation.posted, (*operation.posted, *missing))
-
-
-def posted_keys(operation: Operation) -> Iterator[str]:
-    """The keys its recipes have in the ledger, for whoever compares both."""
-    for name in operation.posted:
-        recipe, _, number = name.partition(":")
-        yield f"{recipe}@1:{operation.id}" + (f":{number}" if number else "")

@@ -31,7 +31,7 @@ CREATE TABLE tenant (
   base_currency TEXT NOT NULL CONSTRAINT tenant_base_currency_shape CHECK (base_currency ~ '^[A-Z]{3}$'),
   live BOOLEAN NOT NULL DEFAULT FALSE,
   attempt_limit INT NOT NULL DEFAULT 5 CONSTRAINT tenant_attempt_limit_range CHECK (attempt_limit BETWEEN 1 AND 50),
-  orphan_policy TEXT NOT NULL DEFAULT 'REVIEW' CONSTRAINT tenant_orphan_policy_known CHECK (orphan_policy IN ('REVIEW', 'REVERSE', 'ADOPT')),
+  orphan_policy TEXT NOT NULL DEFAULT 'REVIEW' CONSTRAINT tenant_orphan_policy_known CHECK (orphan_policy = 'REVIEW'),
   risk_rules JSONB NOT NULL DEFAULT '{}',
   created_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 );
@@ -42,7 +42,7 @@ COMMENT ON COLUMN tenant.name IS 'Unique short name.';
 COMMENT ON COLUMN tenant.base_currency IS 'ISO 4217 code reports default to.';
 COMMENT ON COLUMN tenant.live IS 'Real money; false for tests and demos.';
 COMMENT ON COLUMN tenant.attempt_limit IS 'Declined attempts after which a payment is FAILED.';
-COMMENT ON COLUMN tenant.orphan_policy IS 'What happens to money that arrives for a payment already ended.';
+COMMENT ON COLUMN tenant.orphan_policy IS 'What happens to money that arrives for a payment already ended: REVIEW keeps it in suspense for a person.';
 COMMENT ON COLUMN tenant.risk_rules IS 'Limits of the built-in risk check: amount_max by currency, velocity, lists.';
 COMMENT ON COLUMN tenant.created_at IS 'When the tenant was set up.';
 CALL protect('tenant', 'SELECT, UPDATE (risk_rules, orphan_policy, attempt_limit)');

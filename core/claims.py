@@ -77,7 +77,7 @@ class ClaimLoop:
                 claimed = await self._claim()
                 for claim in claimed:
                     self._start(claim)
-                await self._pause(found_all=bool(claimed))
+                await self._pause(found_some=bool(claimed))
         finally:
             await self._drain(drain_seconds)
 
@@ -122,8 +122,8 @@ class ClaimLoop:
         except Exception:  # noqa: BLE001 - the edge of a worker loop
             _log.exception("claims.advance_failed", work=self.name, id=str(claim.id))
 
-    async def _pause(self, *, found_all: bool) -> None:
-        if found_all and len(self._running) < self.concurrency:
+    async def _pause(self, *, found_some: bool) -> None:
+        if found_some and len(self._running) < self.concurrency:
             await asyncio.sleep(0)
             return
         wait = self.poll_seconds

@@ -1,8 +1,8 @@
 """Secrets at rest and proofs of possession.
 
 What must be read again (provider credentials, stored request bytes) is sealed with AES-256-GCM.
-What must only be recognised (API keys, client secrets) is stored as its SHA-256: both are random
-with at least 160 bits, so a slow password hash would only slow us down.
+What must only be recognised (API keys, client secrets) is stored as its SHA-256: neither can be
+guessed, with at least 160 bits, so a slow password hash would only slow us down.
 """
 
 import hmac

@@ -1,4 +1,4 @@
-"""Units of work on PostgreSQL: asyncpg for writes that move money, SQLModel sessions for the rest.
+"""Units of work on PostgreSQL: asyncpg for all that writes, SQLModel sessions for varied reads.
 
 Every unit of work belongs to one tenant. Row-level security compares `app.tenant`, which is set
 LOCAL to it, with the tenant of each row; without it no row is visible.
@@ -153,29 +153,12 @@ class Database:
 
     @asynccontextmanager
     async def reading(self, tenant_id: int) -> AsyncIterator[AsyncSession]:
-        """A SQLModel session that sees one snapshot of one tenant and cannot write."""
-        async with self._session(
-            f"READ ONLY; SET LOCAL app.tenant = '{int(tenant_id)}'"
-        ) as session:
-            yield session
-
-    @asynccontextmanager
-    async def writing(self, tenant_id: int) -> AsyncIterator[AsyncSession]:
-        """A SQLModel session for ordinary writes (keys, providers); never for money."""
-        async with self._session(
-            f"READ WRITE; SET LOCAL app.tenant = '{int(tenant_id)}'"
-        ) as session:
-            yield session
-            await session.commit()
-
-    @asynccontextmanager
-    async def _session(self, mode: str) -> AsyncIterator[AsyncSession]:
-        access, tenant = mode.split("; ")
+        """A SQLModel session that sees one tenant and cannot write. Raises: DatabaseUnavailable."""
         try:
             async with AsyncSession(self._engine, expire_on_commit=False) as session:
                 connection = await session.connection()
-                await connection.exec_driver_sql(f"SET TRANSACTION {access}")
-                await connection.exec_driver_sql(tenant)
+                await connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+                await connection.exec_driver_sql(f"SET LOCAL app.tenant = '{int(tenant_id)}'")
                 yield session
         except _CONNECTION_LOST as error:
             raise DatabaseUnavailable from error

@@ -10,7 +10,7 @@ the new state, a cancelled call says nothing, and a decline is a sign of health.
 
 import enum
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -89,7 +89,7 @@ class _EpochListener(pybreaker.CircuitBreakerListener):
     def state_change(
         self,
         cb: pybreaker.CircuitBreaker,  # noqa: ARG002 - the library's signature
-        old_state: pybreaker.CircuitBreakerState | None,  # noqa: ARG002
+        old_state: pybreaker.CircuitBreakerState | None,  # noqa: ARG002 - as above
         new_state: pybreaker.CircuitBreakerState,
     ) -> None:
         self.changed(new_state.name)
@@ -183,11 +183,6 @@ class Breaker:
         if self._state == pybreaker.STATE_OPEN and self._left_seconds() <= 0:
             return BreakerAdvice.CLOSED
         return BreakerAdvice.OPEN if self._refuses() else BreakerAdvice.CLOSED
-
-    def reset(self) -> None:
-        """Close it by hand."""
-        self._reopened = 0
-        self._circuit.close()
 
     def status(self) -> BreakerStatus:
         """A picture of it."""
@@ -283,10 +278,6 @@ class Breakers:
         elif breaker.policy != account.breaker_policy:
             breaker.policy = account.breaker_policy
         return breaker
-
-    def statuses(self) -> Iterator[BreakerStatus]:
-        """Every breaker that was ever asked for."""
-        return (breaker.status() for breaker in self._breakers.values())
 
     def _publish(self, status: BreakerStatus) -> None:
         for listener in self.listeners:

@@ -21,6 +21,7 @@ from uuid import UUID
 
 import httpx
 
+from core.claims import full_jitter
 from core.clock import Clock
 from gateways.accounts import ProviderAccount
 from gateways.breaker import NEVER_GATED, BreakerOpen, Breakers
@@ -397,7 +398,7 @@ class Dispatcher:
             return None
         wait = outcome.failure.retry_after_seconds
         if wait is None:
-            wait = self.rng.uniform(0, min(BACKOFF_SECONDS * 2**tries, BACKOFF_SECONDS_MAX))
+            wait = full_jitter(self.rng, BACKOFF_SECONDS, tries, BACKOFF_SECONDS_MAX)
         return wait if self.clock.monotonic() + wait < errand.deadline else None
 
     def _measure(self, errand: _Errand, status: OutcomeStatus, failure: Failure | None) -> None:

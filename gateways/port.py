@@ -249,8 +249,7 @@ class ProviderEvent:
     `operation_id` is our reference echoed back; `provider_ref` the object the event is about;
     `payment_ref` the provider's payment it belongs to; `operation_kind` what happened there
     (SALE, AUTHORIZE, CAPTURE, VOID, REFUND). An event of a kind we do not act on has no outcome.
-    `needs_lookup` marks thin events, which are asked about before they are believed. `live` is
-    the mode the event says it is of; one of the other mode than its account is refused.
+    `live` is the mode the event says it is of; one of the other mode than its account is refused.
     """
 
     event_id: str
@@ -261,12 +260,11 @@ class ProviderEvent:
     operation_id: str | None = None
     provider_ref: str | None = None
     payment_ref: str | None = None
-    needs_lookup: bool = False
     live: bool | None = None
 
 
 class Capability(enum.StrEnum):
-    """What an adapter can do. Implementing the protocol declares it; the kit compares the two."""
+    """What an adapter can do. `PROTOCOLS` has what each takes; the registry compares the two."""
 
     AUTHORIZE = "AUTHORIZE"
     SALE = "SALE"

@@ -6,7 +6,7 @@ A package brings one by an entry point:
     acme = "acme_counterfoil:AcmeAdapter"
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
@@ -41,9 +41,6 @@ class Registry:
             return self.adapters[name]
         except KeyError:
             raise UnknownAdapter(adapter=name) from None
-
-    def __iter__(self) -> Iterator[ProviderAdapter]:
-        return iter(self.adapters.values())
 
 
 def make_registry(

@@ -70,7 +70,7 @@ class RoutingRequest:
     """What is to be routed.
 
     `kind` is SALE or AUTHORIZE. `provider` fixes the account; `excluded` are accounts the caller
-    does not want; `token_accounts` are the only ones that can charge the token, when that is known.
+    does not want.
     """
 
     kind: str
@@ -79,7 +79,6 @@ class RoutingRequest:
     country: str | None = None
     provider: UUID | None = None
     excluded: frozenset[UUID] = frozenset()
-    token_accounts: frozenset[UUID] | None = None
     failover: bool = True
 
 
@@ -255,8 +254,6 @@ def _cannot(candidate: Candidate, manifest: Manifest, request: RoutingRequest) -
         return RoutingVerdict.SKIPPED_METHOD, f"does not take {method}"
     if not candidate.takes_token:
         return RoutingVerdict.SKIPPED_METHOD, "the token belongs to another provider"
-    if request.token_accounts is not None and account.id not in request.token_accounts:
-        return RoutingVerdict.SKIPPED_METHOD, "the token belongs to another provider account"
     return None
 
 

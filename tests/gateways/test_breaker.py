@@ -262,16 +262,6 @@ def test_once_the_wait_is_over_the_router_is_told_to_send_a_probe() -> None:
     assert breaker.advice() is BreakerAdvice.OPEN
 
 
-def test_reset_closes_it_by_hand() -> None:
-    breaker, _ = a_breaker(FakeClock())
-    fail(breaker, 5)
-
-    breaker.reset()
-
-    breaker.admit()
-    assert state_of(breaker) is BreakerState.CLOSED
-
-
 def test_the_guard_costs_about_ten_microseconds_a_call() -> None:
     breakers = Breakers(SystemClock(), random.Random(1))
     account = an_account()

@@ -23,7 +23,7 @@ def test_adapters_are_found_by_name() -> None:
     registry = make_registry([PlainAdapter(), StripeAdapter()], installed=())
 
     assert registry.of("stripe").manifest.name == "stripe"
-    assert [adapter.manifest.name for adapter in registry] == ["plain", "stripe"]
+    assert list(registry.adapters) == ["plain", "stripe"]
     with pytest.raises(UnknownAdapter):
         registry.of("acme")
 

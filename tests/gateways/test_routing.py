@@ -89,7 +89,6 @@ def _eur(low: int, high: int) -> tuple[Limits, ...]:
         ({}, {"method_type": "ideal"}, V.SKIPPED_METHOD),
         ({"methods": frozenset({"ideal"})}, {}, V.SKIPPED_METHOD),
         ({"takes_token": False}, {}, V.SKIPPED_METHOD),
-        ({}, {"token_accounts": frozenset(ids(1))}, V.SKIPPED_METHOD),
         ({"countries": frozenset({"FR"})}, {}, V.SKIPPED_COUNTRY),
         ({"manifest": a_manifest(countries=frozenset({"FR"}))}, {}, V.SKIPPED_COUNTRY),
         ({"countries": frozenset({"FR"})}, {"country": None}, V.CHOSEN),

@@ -20,14 +20,20 @@ if TYPE_CHECKING:
     from core.database import Database
     from counterfoil.settings import Settings
     from gateways.accounts import ProviderAccount
-    from gateways.port import HttpCall
+    from gateways.port import HttpCall, Manifest
 
 PROBE_SECONDS = 10.0
 
 providers = typer.Typer(help="Provider accounts of a tenant.", no_args_is_help=True)
 
 SecretFile = Annotated[
-    Path, typer.Option(exists=True, dir_okay=False, readable=True, help="File with the secret.")
+    Path,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        help="File with the secret; further lines are older ones that are still accepted.",
+    ),
 ]
 
 
@@ -61,6 +67,7 @@ def add_provider(  # noqa: PLR0917 - the command's options
     from core.crypto import Vault  # noqa: PLC0415
     from core.identifiers import encode  # noqa: PLC0415
     from counterfoil.wiring import built_in_adapters  # noqa: PLC0415
+    from gateways.dispatcher import WEBHOOK_SECRET  # noqa: PLC0415
     from gateways.store import NewProviderAccount, add  # noqa: PLC0415
     from tenants import record  # noqa: PLC0415
 
@@ -70,8 +77,8 @@ def add_provider(  # noqa: PLR0917 - the command's options
         adapter=adapter,
         base_url=base_url,
         secrets={
-            "secret_key": [_secret(secret_key_file)],
-            "webhook_secret": [_secret(webhook_secret_file)],
+            _key_name(manifest): _secrets(secret_key_file),
+            WEBHOOK_SECRET: _secrets(webhook_secret_file),
         },
         omit=frozenset(omit or ()),
         priority=priority,
@@ -174,8 +181,18 @@ async def _refuse_money(_call: "HttpCall") -> None:
     raise AssertionError("a probe moves no money")
 
 
-def _secret(path: Path) -> str:
-    secret = path.read_text(encoding="utf-8").strip()
-    if not secret:
+def _key_name(manifest: "Manifest") -> str:
+    """Under which name the adapter looks for the key its calls are made with."""
+    from gateways.dispatcher import WEBHOOK_SECRET  # noqa: PLC0415
+
+    [name] = [name for name in manifest.secret_fields if name != WEBHOOK_SECRET]
+    return name
+
+
+def _secrets(path: Path) -> list[str]:
+    """One a line, the newest first. Raises: EmptySecret."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    secrets = [line.strip() for line in lines if line.strip()]
+    if not secrets:
         raise EmptySecret(path=str(path))
-    return secret
+    return secrets

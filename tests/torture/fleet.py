@@ -27,7 +27,7 @@ from core.database import Database, DatabaseSettings
 from tests.torture.wire import Wire
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 LEASE_SECONDS = 5
 CALL_BUDGET_SECONDS = 3
 

@@ -1,5 +1,6 @@
 """One tenant with two accounts at the simulator: what a shop's server does, and its audit."""
 
+import asyncio
 import hashlib
 import hmac
 import time
@@ -25,6 +26,8 @@ from tests.torture.fleet import Fleet, eventually
 from tests.torture.wire import Answer
 
 SETTLE_SECONDS = 90.0
+TOO_BUSY_MAX = 20
+"""How often a shop that is told to wait comes again."""
 
 _PAYMENT = "payment { id status }"
 _ERRORS = """
@@ -74,8 +77,8 @@ class Shop:
     key: str
     accounts: list[ProviderAccount]
     database: Database
-    sent: int = 0
-    """Requests made so far."""
+    told_to_wait: int = 0
+    """Requests that were too many for the moment: refused before anything was written."""
     _headers: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -133,15 +136,21 @@ class Shop:
         return await self._mutate(_REFUND, "refundCreate", asked, via)
 
     async def _mutate(self, document: str, name: str, asked: dict[str, Any], via: int) -> Reply:
+        """One answer. Told that it is too busy and nothing was written, a shop comes again."""
         wire = self.fleet.wires[via % len(self.fleet.wires)]
         body = orjson.dumps({"query": document, "variables": {"input": asked}})
-        self.sent += 1
-        answer = await wire.post("/graphql", body, self._headers)
-        parsed = orjson.loads(answer.body)
-        if answer.status != 200 or parsed.get("errors"):
-            return Reply(f"HTTP {answer.status}", parsed)
-        found = parsed["data"][name]
-        return Reply(found["__typename"], found)
+        for _ in range(TOO_BUSY_MAX):
+            answer = await wire.post("/graphql", body, self._headers)
+            parsed = orjson.loads(answer.body)
+            if answer.status == 200 and not parsed.get("errors"):
+                found = parsed["data"][name]
+                return Reply(found["__typename"], found)
+            wait_ms = _wait_ms(answer.status, parsed)
+            if wait_ms is None:
+                break
+            self.told_to_wait += 1
+            await asyncio.sleep(wait_ms / 1000)
+        return Reply(f"HTTP {answer.status}", parsed)
 
     # ---- what a provider does
 
@@ -160,12 +169,17 @@ class Shop:
         return f"t={seconds},v1={digest}"
 
     async def deliver(self, body: bytes, signature: str, *, via: int = 0) -> Answer:
-        """A webhook to the first account. Raises: NoAnswer."""
+        """A webhook to the first account; again if it was too busy. Raises: NoAnswer."""
         wire = self.fleet.wires[via % len(self.fleet.wires)]
         path = f"/webhooks/{self.name_at_simulator(self.first)}"
-        return await wire.post(
-            path, body, {"Simulator-Signature": signature, "Content-Type": "application/json"}
-        )
+        headers = {"Simulator-Signature": signature, "Content-Type": "application/json"}
+        for _ in range(TOO_BUSY_MAX):
+            answer = await wire.post(path, body, headers)
+            if answer.status != 503:
+                break
+            self.told_to_wait += 1
+            await asyncio.sleep(0.5)
+        return answer
 
     async def call_back(self, base_url: str | None = None) -> None:
         """Have the simulator call back there; by default the first API process."""
@@ -287,6 +301,13 @@ _BOOKS = {
          WHERE tenant_id = $1 GROUP BY account_id
         HAVING count(*) <> max(seq) OR min(seq) <> 1""",
 }
+
+
+def _wait_ms(status: int, answer: dict[str, Any]) -> float | None:
+    """When to come again; None unless the answer says that it may be done and when."""
+    errors = answer.get("errors") or [{}]
+    told = errors[0].get("extensions", {})
+    return float(told["retryAfterMs"]) if status == 503 and told.get("retryable") else None
 
 
 async def open_shop(

@@ -55,4 +55,5 @@ async def same_key_many_callers(shop: Shop, keys: int, copies: int) -> str:
     return (
         f"{keys} keys x {copies}: {len(effects)} effects, {postings} charges posted; answers "
         + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        + f"; {shop.told_to_wait} told to come again"
     )

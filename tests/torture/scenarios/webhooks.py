@@ -46,7 +46,10 @@ async def one_webhook_many_times(shop: Shop, deliveries: int) -> str:
     demand(postings == 1, f"{postings} postings for one event")
     await shop.fleet.end_faults()
     await _audit(shop)
-    return f"{deliveries} deliveries: {rows} inbox row, {postings} posting, {dict(statuses)}"
+    return (
+        f"{deliveries} deliveries: {rows} inbox row, {postings} posting, {dict(statuses)}; "
+        f"{shop.told_to_wait} told to come again"
+    )
 
 
 async def every_order(shop: Shop, payments: int) -> str:

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import structlog
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 POLL_SECONDS: Final = 0.5
 """How long an idle loop waits before it looks again by itself."""
@@ -99,9 +99,9 @@ class ClaimLoop:
         self.wake.clear()
         try:
             claimed = await self.work.claim(free)
-        except Exception:  # noqa: BLE001 - the edge of a worker loop
+        except Exception:  # the edge of a worker loop
             self._troubles += 1
-            _log.exception("claims.claim_failed", work=self.name)
+            log.exception("claims.claim_failed", work=self.name)
             return ()
         self._troubles = 0
         return claimed
@@ -119,8 +119,8 @@ class ClaimLoop:
         """The edge of the loop: a failure of one row is logged; its lease brings it back."""
         try:
             await self.work.advance(claim)
-        except Exception:  # noqa: BLE001 - the edge of a worker loop
-            _log.exception("claims.advance_failed", work=self.name, id=str(claim.id))
+        except Exception:  # the edge of a worker loop
+            log.exception("claims.advance_failed", work=self.name, id=str(claim.id))
 
     async def _pause(self, *, found_some: bool) -> None:
         if found_some and len(self._running) < self.concurrency:

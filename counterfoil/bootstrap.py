@@ -27,7 +27,7 @@ DEMO_PROVIDERS: Final = (("simulator-a", 10), ("simulator-b", 20))
 """Name and priority of the demo tenant's provider accounts."""
 
 _ACTOR: Final = "system:bootstrap"
-_log = structlog.get_logger("counterfoil.bootstrap")
+log = structlog.get_logger("counterfoil.bootstrap")
 
 
 class SimulatorUnreachable(Unavailable):
@@ -144,7 +144,7 @@ async def _ensure_demo_key(database: Database, tenant_id: int, path: Path) -> No
         )
         # Before the commit: a key nobody knows would be worse than a file without a key.
         _keep(path, key.secret)
-    _log.info("demo_key_issued", path=str(path))
+    log.info("demo_key_issued", path=str(path))
     print(f"\n  Demo server key (also in {path}):\n\n    {key.secret}\n")  # noqa: T201 - shown once, on purpose
 
 

@@ -10,7 +10,7 @@ from core.errors import Unavailable
 from gateways.breaker import BreakerStatus
 from gateways.store import publish_health
 
-_log = structlog.get_logger("counterfoil.breakers")
+log = structlog.get_logger("counterfoil.breakers")
 
 REPORTS_MAX: Final = 1000
 """Changes that may wait; beyond that the newest are dropped: the row is advice, never a veto."""
@@ -23,7 +23,7 @@ class BreakerReports:
         self._waiting: asyncio.Queue[BreakerStatus] = asyncio.Queue(REPORTS_MAX)
 
     def changed(self, status: BreakerStatus) -> None:
-        _log.warning(
+        log.warning(
             "breaker.changed",
             account=str(status.account_id),
             kind=status.kind,
@@ -40,7 +40,7 @@ class BreakerReports:
             try:
                 await publish_health(database, status)
             except Unavailable:
-                _log.warning("breaker.not_reported", account=str(status.account_id))
+                log.warning("breaker.not_reported", account=str(status.account_id))
             finally:
                 self._waiting.task_done()
 

@@ -25,13 +25,13 @@ from core.database import Database, DatabaseSettings
 from core.errors import Broken, Unavailable
 from counterfoil import demo_documents as documents
 from counterfoil.bootstrap import DEMO_TENANT
+from counterfoil.layout import ROOT
 from counterfoil.oracle import Comparison, compare
 from counterfoil.settings import Settings
 from counterfoil.startup import with_database
 from counterfoil.verification import findings_of
 from tenants import find_tenant
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 START_SECONDS: Final = 120.0
 RESOLVE_SECONDS: Final = 60.0
 

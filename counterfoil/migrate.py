@@ -5,7 +5,6 @@ mistake is mended by the next migration. Several processes may migrate at once; 
 """
 
 from contextlib import closing
-from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -13,13 +12,12 @@ import alembic.command
 import psycopg
 from alembic import op
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from psycopg import sql
 from sqlalchemy import Connection, create_engine, make_url, pool
 
+from counterfoil.layout import ROOT
 from counterfoil.revision import MigrationFailed, head_revision
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 BODIES: Final = ROOT / "migrations" / "sql"
 ONE_AT_A_TIME: Final = 6_279_501_337_205_774  # any number, the same in every process
 LOCK_TIMEOUT: Final = "2s"  # a waiting ALTER TABLE blocks everybody behind it
@@ -68,11 +66,6 @@ def migration_connection(url: str) -> Connection:
     connection.exec_driver_sql("SET ROLE cf_owner")
     connection.commit()
     return connection
-
-
-def current_revision(connection: Connection) -> str | None:
-    """The revision a database is at."""
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _upgrade(admin_url: str) -> None:

@@ -1,14 +1,14 @@
 """Which revision the schema of a database is at. Kept apart from Alembic, which starts slowly."""
 
 from contextlib import closing
-from pathlib import Path
 from typing import Final
 
 import psycopg
 
 from core.errors import Unavailable
+from counterfoil.layout import ROOT
 
-VERSIONS: Final = Path(__file__).resolve().parent.parent / "migrations" / "versions"
+VERSIONS: Final = ROOT / "migrations" / "versions"
 
 
 class MigrationFailed(Unavailable):

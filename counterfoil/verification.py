@@ -4,11 +4,11 @@ Runs as the product runs: one tenant at a time, and only reads.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import psycopg
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from core.database import Database, DatabaseSettings
 from core.errors import Rejected
@@ -33,13 +33,22 @@ def run(settings: Settings, tenant: str | None, screen: Console) -> bool:
         return asyncio.run(_verify(completed, tenant, screen))
 
 
-async def findings_of(database: Database, tenant_id: int) -> AsyncIterator[str]:
-    """Every difference of a tenant: entries, counters, zero sums, gaps, hashes, holds, payments."""
+async def findings_of(
+    database: Database, tenant_id: int, show: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[str]:
+    """Every difference of a tenant: entries, counters, zero sums, gaps, hashes, holds, payments.
+
+    `show` is told how far it has come.
+    """
     async for found in verify_ledger(database, tenant_id):
-        if not isinstance(found, int):
+        if isinstance(found, int):
+            show(f"{found} rows of the ledger")
+        else:
             yield str(found)
     async for difference in verify_payments(database, tenant_id):
-        if not isinstance(difference, int):
+        if isinstance(difference, int):
+            show(f"{difference} payments")
+        else:
             yield str(difference)
 
 
@@ -51,8 +60,7 @@ async def _verify(settings: Settings, tenant: str | None, screen: Console) -> bo
         tenants = await _tenants(settings, database, tenant)
         with Progress(*columns, console=screen, transient=True) as progress:
             for name, tenant_id in tenants.items():
-                task = progress.add_task(name)
-                async for finding in _with_progress(database, tenant_id, progress, task):
+                async for finding in findings_of(database, tenant_id, _line(progress, name)):
                     found += 1
                     screen.print(f"{name}: {finding}", style="red", markup=False, soft_wrap=True)
     finally:
@@ -62,20 +70,10 @@ async def _verify(settings: Settings, tenant: str | None, screen: Console) -> bo
     return not found
 
 
-async def _with_progress(
-    database: Database, tenant_id: int, progress: Progress, task: TaskID
-) -> AsyncIterator[str]:
-    name = progress.tasks[task].description
-    async for found in verify_ledger(database, tenant_id):
-        if isinstance(found, int):
-            progress.update(task, description=f"{name}: {found} rows of the ledger")
-        else:
-            yield str(found)
-    async for difference in verify_payments(database, tenant_id):
-        if isinstance(difference, int):
-            progress.update(task, description=f"{name}: {difference} payments")
-        else:
-            yield str(difference)
+def _line(progress: Progress, name: str) -> Callable[[str], None]:
+    """A line of its own on the screen, for one tenant."""
+    task = progress.add_task(name)
+    return lambda so_far: progress.update(task, description=f"{name}: {so_far}")
 
 
 async def _tenants(settings: Settings, database: Database, name: str | None) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """The outbox: events written in the same unit of work as the change they tell of.
 
-Readers follow `sequence`, which the sequencer gives after commit; nothing is notified from here.
+Rows wait there: nothing reads them yet. Readers will follow `sequence`, a number given after
+commit, so nothing is notified from here.
 """
 
 from core.database import Tx

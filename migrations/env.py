@@ -9,7 +9,8 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-from counterfoil.migrate import ROOT, migration_connection
+from counterfoil.layout import ROOT
+from counterfoil.migrate import migration_connection
 from counterfoil.settings import Settings
 
 

@@ -49,7 +49,7 @@ def serve(
 
 @app.command()
 def work() -> None:
-    """Do background work until Ctrl-C: finish operations, process webhooks, relay events."""
+    """Do background work until Ctrl-C: finish operations, process webhooks."""
     from counterfoil import serving  # noqa: PLC0415
 
     serving.work(read_settings())

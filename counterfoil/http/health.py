@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from core.telemetry import METRICS_CONTENT_TYPE, write_metrics
 
-logger = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 Check = Callable[[], Awaitable[None]]
 """Returns when all is well, raises otherwise."""
@@ -41,7 +41,7 @@ class Health:
             async with asyncio.timeout(self._check_seconds):
                 await self._checks[name]()
         except Exception as error:  # noqa: BLE001 - whatever a check raises means not ready
-            logger.warning("not_ready", check=name, reason=repr(error))
+            log.warning("not_ready", check=name, reason=repr(error))
             return False
         return True
 

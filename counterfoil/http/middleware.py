@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.clock import Clock
 from core.telemetry import accept_correlation_id, correlation, correlation_id
 
-logger = structlog.get_logger("counterfoil.access")
+log = structlog.get_logger("counterfoil.access")
 
 CORRELATION_HEADER: Final = "x-correlation-id"
 _SECURITY_HEADERS: Final[Mapping[str, str]] = {
@@ -72,7 +72,7 @@ class AccessLog:
         try:
             await self._app(scope, receive, counting_send)
         finally:
-            logger.info(
+            log.info(
                 "request",
                 method=scope["method"],
                 path=scope["path"],

@@ -21,7 +21,7 @@ from core.telemetry import correlation_id
 from schema.endpoint.problems import HttpProblem, Refusal, describe
 from schema.endpoint.request import PLAIN_JSON
 
-logger = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 INTERNAL_MESSAGE: Final = (
     "Something went wrong on our side. Quote the correlation id when you report it."
@@ -108,7 +108,7 @@ def _describe_failure(error: GraphQLError) -> dict[str, Any]:
     deliberate = original is None or isinstance(original, GraphQLError)
     if deliberate and "code" in (error.extensions or {}):
         return describe(error, str((error.extensions or {})["code"]))
-    logger.error(
+    log.error(
         "resolver_failed",
         path=".".join(map(str, error.path or [])),
         exc_info=original or error,

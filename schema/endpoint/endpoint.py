@@ -49,7 +49,7 @@ from schema.endpoint.request import (
 )
 from schema.endpoint.rules import read_rules
 
-logger = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 UNAUTHENTICATED_MESSAGE: Final = "A valid API key is required."
 _IS_AWAITABLE: Final = cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
@@ -136,7 +136,7 @@ class GraphQLEndpoint:
         except ClientGone:
             raise
         except Exception:
-            logger.exception("endpoint_failed")
+            log.exception("endpoint_failed")
             return media_type, answer_internal()
 
     async def _handle(self, request: HttpRequest, receive: Receive, media_type: str) -> Answer:
@@ -235,7 +235,7 @@ def _report_abandoned(task: asyncio.Task[ExecutionResult]) -> None:
     """Nobody will see this mutation's errors in an answer: they go to the log."""
     if not task.cancelled() and task.exception() is None:
         for error in task.result().errors or ():
-            logger.error("abandoned_mutation_failed", exc_info=error.original_error or error)
+            log.error("abandoned_mutation_failed", exc_info=error.original_error or error)
 
 
 def _write(answer: Answer) -> tuple[bytes, Answer]:
@@ -243,6 +243,6 @@ def _write(answer: Answer) -> tuple[bytes, Answer]:
     try:
         return write_json(answer.payload), answer
     except (TypeError, ValueError, RecursionError):
-        logger.exception("answer_not_serialisable")
+        log.exception("answer_not_serialisable")
         internal = answer_internal()
         return write_json(internal.payload), internal

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import itertools
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -42,6 +43,8 @@ START_SECONDS = 60.0
 FULL = "/graphql"
 STOREFRONT = "/storefront/graphql"
 _numbers = itertools.count(1)
+
+_BYTES = re.compile(r"\\x((?:[0-9a-f]{2})+)")
 
 Json = dict[str, Any]
 Result = TypeVar("Result")
@@ -103,9 +106,11 @@ class Gateway:
         parts: list[str] = []
         with psycopg.connect(self.admin_url) as admin:
             for table in self.tables():
-                rows = admin.execute(f'SELECT * FROM "{table}"'.encode())
-                parts += [f"{table}: " + " | ".join(map(_as_text, row)) for row in rows]
-        return "\n".join(parts)
+                rows = admin.execute(f'SELECT t::text FROM "{table}" AS t'.encode())
+                parts += [f"{table}: {row[0]}" for row in rows]
+        text = "\n".join(parts)
+        hidden = [bytes.fromhex(match[1]) for match in _BYTES.finditer(text)]
+        return "\n".join([text, *(raw.decode("utf-8", "replace") for raw in hidden)])
 
     def log(self) -> str:
         return self.log_file.read_text(errors="replace")
@@ -157,13 +162,6 @@ class Gateway:
                 webhook_url=None,
                 webhook_secret=account.secrets["webhook_secret"][0],
             )
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, bytes | memoryview):
-        raw = bytes(value)
-        return f"{raw.decode('utf-8', 'replace')} {raw.hex()}"
-    return str(value)
 
 
 async def _issue(

@@ -7,7 +7,17 @@ import asyncpg
 
 from core.database import Database, Tx
 from core.identifiers import new_id
-from ledger import HoldExceeded, InsufficientFunds, OpenHold, Posted, Posting, SettleHold, post
+from ledger import (
+    AccountRef,
+    HoldExceeded,
+    InsufficientFunds,
+    OpenHold,
+    Posted,
+    Posting,
+    SettleHold,
+    open_accounts,
+    post,
+)
 from ledger.verify import Finding, verify_ledger
 from tests.ledger.builders import a_posting, a_transfer, credit, debit, pending
 
@@ -125,17 +135,23 @@ async def test_the_same_batch_from_three_callers_is_posted_once(
 async def test_accounts_are_opened_by_many_at_once_without_deadlock(
     database: Database, tenant_id: int
 ) -> None:
-    paths = [f"merchant:new{n}:payable" for n in range(20)]
+    ready = asyncio.Barrier(8)
 
     async def opener(seed: int) -> None:
-        mine = random.Random(seed).sample(paths, len(paths))
-        postings = [a_transfer("psp:one:clearing", path, 1) for path in mine]
-        await database.run(tenant_id, posting_of(tenant_id, *postings))
+        for round_ in range(5):
+            paths = [f"merchant:new{round_}-{n}:payable" for n in range(100)]
+            refs = [AccountRef(path, "EUR") for path in random.Random(seed).sample(paths, 100)]
+            async with database.unit_of_work(tenant_id) as tx:
+                await ready.wait()
+                await open_accounts(tx, tenant_id, refs)
 
-    await asyncio.gather(*(opener(seed) for seed in range(WORKERS)))
+    async with asyncio.TaskGroup() as group:
+        for seed in range(8):
+            group.create_task(opener(seed))
 
-    assert await deadlocks(database) == 0
-    assert await findings(database, tenant_id) == []
+    async with database.unit_of_work(tenant_id) as tx:
+        assert await tx.fetchval("SELECT count(*) FROM account") == 500
+        assert await tx.fetchval("SELECT count(*) FROM account_balance") == 500
 
 
 async def test_a_plan_made_on_empty_tables_stays_good(

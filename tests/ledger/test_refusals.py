@@ -308,6 +308,20 @@ def test_the_product_cannot_write_the_books_itself(
         product.sql(statement.format(table=table, column=column))
 
 
+def test_the_product_may_only_read_the_books(product: Forger) -> None:
+    for table in (*TABLES, "account_type"):
+        for right in ("INSERT", "UPDATE", "REFERENCES"):
+            row = product.connection.execute(
+                "SELECT has_any_column_privilege('cf_app', %s, %s)", [table, right]
+            ).fetchone()
+            assert row == (False,), (table, right)
+        for right in ("DELETE", "TRUNCATE", "TRIGGER"):
+            row = product.connection.execute(
+                "SELECT has_table_privilege('cf_app', %s, %s)", [table, right]
+            ).fetchone()
+            assert row == (False,), (table, right)
+
+
 @pytest.mark.parametrize("role", ["cf_ledger", "cf_owner"])
 def test_the_product_cannot_become_another_role(product: Forger, role: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):

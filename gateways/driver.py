@@ -32,7 +32,7 @@ from gateways.port import (
     OutcomeStatus,
     Unparseable,
 )
-from gateways.transcript import Exchange, mask, masked_body
+from gateways.transcript import Exchange, mask, masked_body, without_secrets
 from gateways.wire import NoAnswer, NothingSent, Wire
 
 Result = TypeVar("Result")
@@ -191,10 +191,11 @@ class Driver:
     ) -> HttpResponse:
         """Send, and note what came of it, answered or not."""
         started_at, started = self.clock.now(), self.clock.monotonic()
+        secrets = (*call.secrets, *caller.secrets)
         response: HttpResponse | None = None
         error: str | None = "cancelled"
         try:
-            response = await self.wire.send(call, request, deadline)
+            response = without_secrets(await self.wire.send(call, request, deadline), secrets)
             error = None
         except (NothingSent, NoAnswer) as failure:
             error = failure.code
@@ -204,7 +205,6 @@ class Driver:
             raise
         finally:
             latency_ms = (self.clock.monotonic() - started) * 1000
-            secrets = (*call.secrets, *caller.secrets)
             prepared.exchanges.append(
                 Exchange(
                     method=call.method,

@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 import orjson
 
-from gateways.port import Effect, HttpCall
+from gateways.port import Effect, HttpCall, HttpResponse
 
 MASK: Final = "•••"
 BODY_CHARACTERS_MAX: Final = 16_384
@@ -50,13 +50,32 @@ class Exchange:
         }
 
 
+def _spellings(secret: str) -> set[str]:
+    return {secret, quote(secret, safe=""), quote_plus(secret)}
+
+
 def mask(text: str, secrets: Iterable[str]) -> str:
     """The text without the secrets, however they are quoted in it."""
     for secret in secrets:
         if secret:
-            for spelling in {secret, quote(secret, safe=""), quote_plus(secret)}:
+            for spelling in _spellings(secret):
                 text = text.replace(spelling, MASK)
     return _SENSITIVE.sub(rf'\1"{MASK}"', text)
+
+
+def without_secrets(response: HttpResponse, secrets: Iterable[str]) -> HttpResponse:
+    """The answer as the adapter may see it: what it makes of it is stored and shown.
+
+    A provider that quotes our own credentials at us (some do, in the message of an error) must not
+    get them into evidence, declines or logs.
+    """
+    told = [secret for secret in secrets if secret]
+    spellings = {form for secret in told for form in _spellings(secret)}
+    body, headers = response.body, dict(response.headers)
+    for spelling in spellings:
+        body = body.replace(spelling.encode(), MASK.encode())
+        headers = {name: value.replace(spelling, MASK) for name, value in headers.items()}
+    return HttpResponse(response.status, headers, body)
 
 
 def masked_body(body: bytes, secrets: Iterable[str]) -> str:

@@ -39,7 +39,7 @@ from tenants import SCOPES, IssuedKey, issue
 from tests.simulator.process import SimulatorProcess, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 FULL = "/graphql"
 STOREFRONT = "/storefront/graphql"
 _numbers = itertools.count(1)

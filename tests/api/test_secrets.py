@@ -80,7 +80,7 @@ def wrong_credentials(shop: Shop, client_secret: str) -> Iterator[httpx.Response
             for path in (FULL, STOREFRONT):
                 yield client.post(path, json=whole, headers={"authorization": header})
         yield client.post(FULL, json=whole, headers={"x-api-key": secret})
-        yield client.post(FULL, json=whole, cookies={"key": secret})
+        yield client.post(FULL, json=whole, headers={"cookie": f"key={secret}"})
         yield client.get(f"{FULL}?query={{viewer{{tenantId}}}}&key={quote(secret)}")
         yield client.post(f"{FULL}?authorization=Bearer%20{quote(secret)}", json=whole)
         yield client.get(f"/{quote(secret)}x"[:9])

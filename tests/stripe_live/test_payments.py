@@ -36,7 +36,7 @@ WAITS = {
     "refund.updated",
 }
 """Published events that say something about money; of the others we only take note."""
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")

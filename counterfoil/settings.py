@@ -94,14 +94,14 @@ class Settings(BaseModel):
         description="Used by `migrate`: may create roles and become `cf_owner`. "
         "Default: `DATABASE_URL`.",
     )
-    read_database_url: DatabaseUrl | None = Field(
-        default=None, description="A read replica for queries. Default: `DATABASE_URL`."
-    )
     pg_bin: Path | None = Field(
         default=None, description="Folder with `postgres` and `initdb` for the embedded PostgreSQL."
     )
     pool_size: int = Field(
-        default=10, ge=2, le=500, description="Database connections per process, for writing."
+        default=10,
+        ge=2,
+        le=500,
+        description="Database connections per process for writing; half as many more for reading.",
     )
 
     encryption_key: SecretStr | None = Field(

@@ -42,7 +42,7 @@ def serve(
     ] = True,
 ) -> None:
     """Serve the API until Ctrl-C. Starts a PostgreSQL of its own unless DATABASE_URL is set."""
-    from counterfoil import serving  # noqa: PLC0415
+    from counterfoil import serving
 
     serving.serve(read_settings(), with_worker=worker)
 
@@ -50,7 +50,7 @@ def serve(
 @app.command()
 def work() -> None:
     """Do background work until Ctrl-C: finish operations, process webhooks."""
-    from counterfoil import serving  # noqa: PLC0415
+    from counterfoil import serving
 
     serving.work(read_settings())
 
@@ -60,15 +60,15 @@ def migrate() -> None:
     """Create roles and bring the database to the newest schema; with COUNTERFOIL_DEMO=on and a
     simulator in COUNTERFOIL_SIMULATOR_URL set up the demo tenant too.
     """
-    from counterfoil import migrate as migration  # noqa: PLC0415
-    from counterfoil.startup import with_database, with_encryption_key  # noqa: PLC0415
+    from counterfoil import migrate as migration
+    from counterfoil.startup import with_database, with_encryption_key
 
     with with_database(read_settings()) as settings:
         with out.status("Migrating …"):
             revision = migration.migrate(settings.admin_database_url, settings.app_database_url)
         out.print(f"The database is at revision {revision}.")
         if settings.demo == "on" and settings.simulator_url:
-            from counterfoil.bootstrap import set_up  # noqa: PLC0415
+            from counterfoil.bootstrap import set_up
 
             asyncio.run(set_up(with_encryption_key(settings)))
 
@@ -82,7 +82,7 @@ def migrate() -> None:
 )
 def simulator(context: typer.Context) -> None:
     """Run the provider simulator alone; `simulator --help` lists its options."""
-    import runpy  # noqa: PLC0415
+    import runpy
 
     sys.argv = ["simulator", *context.args]
     runpy.run_module("simulator", run_name="__main__", alter_sys=True)
@@ -91,7 +91,7 @@ def simulator(context: typer.Context) -> None:
 @app.command()
 def demo() -> None:
     """Start a gateway of its own and tell its story; fails unless the books agree at the end."""
-    from counterfoil import demo as story  # noqa: PLC0415
+    from counterfoil import demo as story
 
     story.run(out)
 
@@ -103,7 +103,7 @@ def verify(
     ] = None,
 ) -> None:
     """Recompute the books and every payment from entries and evidence; fails on any difference."""
-    from counterfoil.verification import run  # noqa: PLC0415
+    from counterfoil.verification import run
 
     if not run(read_settings(), tenant, out):
         sys.exit(1)
@@ -112,6 +112,6 @@ def verify(
 @app.command("export-schema")
 def export_schema() -> None:
     """Print the GraphQL schema (SDL)."""
-    from schema.build import export_sdl  # noqa: PLC0415
+    from schema.build import export_sdl
 
     sys.stdout.write(export_sdl())

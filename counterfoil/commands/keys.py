@@ -34,7 +34,7 @@ def create_key(
     ] = None,
 ) -> None:
     """Make a key and show it once."""
-    from tenants import issue  # noqa: PLC0415
+    from tenants import issue
 
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)  # noqa: TID251 - the command line is where a clock comes in
 
@@ -57,7 +57,7 @@ def create_key(
 @keys.command("list")
 def list_keys(tenant: TenantName = "demo") -> None:
     """List the keys of a tenant. The keys themselves are not kept, only their first characters."""
-    from core.identifiers import encode  # noqa: PLC0415
+    from core.identifiers import encode
 
     async def run(database: "Database", tenant_id: int, _settings: "Settings") -> Table:
         table = Table("id", "name", "hint", "scopes", "created", "expires", "revoked", "last used")
@@ -88,7 +88,7 @@ def rotate_key(
     grace_hours: Annotated[int, typer.Option(help="How long the old key still works.", min=0)] = 24,
 ) -> None:
     """Replace a key by a new one with the same scopes and show it once."""
-    from tenants import rotate  # noqa: PLC0415
+    from tenants import rotate
 
     async def run(database: "Database", tenant_id: int, _settings: "Settings") -> str:
         async with database.unit_of_work(tenant_id) as tx:
@@ -108,7 +108,7 @@ def rotate_key(
 @keys.command("revoke")
 def revoke_key(key_id: KeyId, tenant: TenantName = "demo") -> None:
     """Refuse a key from now on."""
-    from tenants import revoke  # noqa: PLC0415
+    from tenants import revoke
 
     async def run(database: "Database", tenant_id: int, _settings: "Settings") -> str:
         async with database.unit_of_work(tenant_id) as tx:
@@ -125,6 +125,6 @@ def revoke_key(key_id: KeyId, tenant: TenantName = "demo") -> None:
 
 
 def _key_uuid(key_id: str) -> UUID:
-    from core.identifiers import decode  # noqa: PLC0415
+    from core.identifiers import decode
 
     return decode("key", key_id)

@@ -64,12 +64,12 @@ def add_provider(  # noqa: PLR0917 - the command's options
     tenant: TenantName = "demo",
 ) -> None:
     """Add an account; its secrets are read from files and stored encrypted."""
-    from core.crypto import Vault  # noqa: PLC0415
-    from core.identifiers import encode  # noqa: PLC0415
-    from counterfoil.wiring import built_in_adapters  # noqa: PLC0415
-    from gateways.dispatcher import WEBHOOK_SECRET  # noqa: PLC0415
-    from gateways.store import NewProviderAccount, add  # noqa: PLC0415
-    from tenants import record  # noqa: PLC0415
+    from core.crypto import Vault
+    from core.identifiers import encode
+    from counterfoil.wiring import built_in_adapters
+    from gateways.dispatcher import WEBHOOK_SECRET
+    from gateways.store import NewProviderAccount, add
+    from tenants import record
 
     manifest = built_in_adapters().of(adapter).manifest
     account = NewProviderAccount(
@@ -106,7 +106,7 @@ def add_provider(  # noqa: PLR0917 - the command's options
 @providers.command("list")
 def list_providers(tenant: TenantName = "demo") -> None:
     """List the accounts of a tenant, in the order they are tried."""
-    from core.identifiers import encode  # noqa: PLC0415
+    from core.identifiers import encode
 
     async def run(database: "Database", tenant_id: int, _settings: "Settings") -> Table:
         table = Table("id", "name", "adapter", "base URL", "priority", "enabled", "live")
@@ -136,8 +136,8 @@ def try_provider(
     name: Annotated[str, typer.Argument(help="Name of the account.")], tenant: TenantName = "demo"
 ) -> None:
     """Ask a provider whether it answers with these credentials. Moves no money."""
-    from core.crypto import Vault  # noqa: PLC0415
-    from gateways.store import load_all  # noqa: PLC0415
+    from core.crypto import Vault
+    from gateways.store import load_all
 
     async def run(database: "Database", tenant_id: int, settings: "Settings") -> str:
         async with database.unit_of_work(tenant_id) as tx:
@@ -152,11 +152,11 @@ def try_provider(
 
 async def _probe(account: "ProviderAccount") -> str:
     """What the provider says to a call that moves nothing. Raises: ProviderSilent."""
-    from core.clock import SystemClock  # noqa: PLC0415
-    from counterfoil.wiring import built_in_adapters  # noqa: PLC0415
-    from gateways.driver import Caller, Driver, FlowStopped, prepare  # noqa: PLC0415
-    from gateways.port import SupportsHealth  # noqa: PLC0415
-    from gateways.wire import make_client  # noqa: PLC0415
+    from core.clock import SystemClock
+    from counterfoil.wiring import built_in_adapters
+    from gateways.driver import Caller, Driver, FlowStopped, prepare
+    from gateways.port import SupportsHealth
+    from gateways.wire import make_client
 
     adapter = built_in_adapters().of(account.adapter)
     if not isinstance(adapter, SupportsHealth):
@@ -183,7 +183,7 @@ async def _refuse_money(_call: "HttpCall") -> None:
 
 def _key_name(manifest: "Manifest") -> str:
     """Under which name the adapter looks for the key its calls are made with."""
-    from gateways.dispatcher import WEBHOOK_SECRET  # noqa: PLC0415
+    from gateways.dispatcher import WEBHOOK_SECRET
 
     [name] = [name for name in manifest.secret_fields if name != WEBHOOK_SECRET]
     return name

@@ -21,14 +21,14 @@ TenantName = Annotated[str, typer.Option("--tenant", help="Name of the tenant.")
 
 
 def read_settings() -> "Settings":
-    from counterfoil.settings import Settings  # noqa: PLC0415
+    from counterfoil.settings import Settings
 
     return Settings.read()
 
 
 def encryption_key_of(settings: "Settings") -> bytes:
     """The master key: the operator's, or the one the demo keeps in the data folder."""
-    from counterfoil.startup import with_encryption_key  # noqa: PLC0415
+    from counterfoil.startup import with_encryption_key
 
     return with_encryption_key(settings).encryption_key_bytes
 
@@ -37,9 +37,9 @@ def for_tenant(
     name: str, run: Callable[["Database", int, "Settings"], Awaitable[Result]]
 ) -> Result:
     """Run something on the database for a tenant. Raises: TenantNotFound."""
-    from core.database import Database, DatabaseSettings  # noqa: PLC0415
-    from counterfoil.startup import bring_up_to_date, with_database  # noqa: PLC0415
-    from tenants import find_tenant  # noqa: PLC0415
+    from core.database import Database, DatabaseSettings
+    from counterfoil.startup import bring_up_to_date, with_database
+    from tenants import find_tenant
 
     async def inside(settings: "Settings") -> Result:
         database = await Database.open(DatabaseSettings(settings.app_database_url, pool_size=2))
@@ -62,6 +62,6 @@ def operator() -> str:
 
 
 def fresh_correlation_id() -> str:
-    from core.identifiers import new_id  # noqa: PLC0415
+    from core.identifiers import new_id
 
     return f"cli-{new_id()}"

@@ -28,7 +28,7 @@ def main() -> int:
     try:
         serve(arguments.host, arguments.port, arguments.data, arguments.public_url)
     except OSError as error:
-        print(f"simulator: {arguments.host}:{arguments.port}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        print(f"simulator: {arguments.host}:{arguments.port}: {error.strerror}", file=sys.stderr)  # noqa: T201 - a program's output
         return 1
     return 0
 

@@ -54,7 +54,7 @@ class Simulator:
 class Dropped(Response):
     """No answer: the connection ends."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
         scope[DROP]()
         while (await receive())["type"] != "http.disconnect":
             pass

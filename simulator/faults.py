@@ -150,7 +150,7 @@ def _fires(tx: Tx, rule: sqlite3.Row) -> bool:
     """Throw the rule's next die: it depends on the seed, the rule and how often it was thrown."""
     if rule["times"] is not None and rule["fired"] >= rule["times"]:
         return False
-    die = random.Random(f"{rule['seed']}:{rule['position']}:{rule['seen']}")  # noqa: S311
+    die = random.Random(f"{rule['seed']}:{rule['position']}:{rule['seen']}")  # noqa: S311 - a test's dice
     fires: bool = die.random() < rule["rate"]
     tx.execute(
         "UPDATE fault_rule SET seen = seen + 1, fired = fired + ? WHERE position = ?",

@@ -30,7 +30,7 @@ def serve(host: str, port: int, folder: Path, public_url: str | None) -> None:
     """
     listener = _listen(host, port)
     bound = listener.getsockname()[1]
-    url = public_url or f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{bound}"  # noqa: S104
+    url = public_url or f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{bound}"  # noqa: S104 - compared, not bound
     config = uvicorn.Config(
         create_app(Books(folder), url),
         http=DroppableProtocol,

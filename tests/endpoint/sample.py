@@ -188,7 +188,7 @@ class Client:
         self.endpoint = GraphQLEndpoint(
             a_schema(),
             authenticate=self.authenticate,
-            context=lambda _request, caller: Context(caller, self.log),  # type: ignore[arg-type]
+            context=lambda _request, caller: Context(caller, self.log),  # type: ignore[arg-type] # our authenticator made it
             limits=self.limits,
             production=self.production,
         )

@@ -267,7 +267,7 @@ def test_the_operation_name_is_part_of_the_key() -> None:
 
     assert isinstance(a, Prepared)
     assert isinstance(b, Prepared)
-    assert (a.operation.name.value, b.operation.name.value) == ("A", "B")  # type: ignore[union-attr]
+    assert (a.operation.name.value, b.operation.name.value) == ("A", "B")  # type: ignore[union-attr] # named
 
 
 def test_the_store_is_bounded_by_number() -> None:

@@ -3,6 +3,7 @@ import strawberry
 
 from schema.directives import Cost, Public, Requires, Scope
 from schema.endpoint import BadCost, GraphQLEndpoint, UnguardedField
+from schema.endpoint.documents import Prepared
 from tests.endpoint.sample import Client, SampleCaller, codes
 
 NO_SCOPES = SampleCaller(frozenset())
@@ -152,5 +153,7 @@ def test_a_scope_on_an_implementation_guards_the_interface() -> None:
     prepared = endpoint.documents.get("{ thing { name } }", None)
     open_only = endpoint.documents.get("{ thing { ... on Open { name } } }", None)
 
-    assert prepared.demands.scopes == {"ADMIN"}  # type: ignore[union-attr]
-    assert open_only.demands.scopes == frozenset()  # type: ignore[union-attr]
+    assert isinstance(prepared, Prepared)
+    assert prepared.demands.scopes == {"ADMIN"}
+    assert isinstance(open_only, Prepared)
+    assert open_only.demands.scopes == frozenset()

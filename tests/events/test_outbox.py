@@ -30,7 +30,7 @@ def an_event(type: str = "payment.captured.v1", **changes: Any) -> Event:
         fact,
         "key:test",
         "request",
-        datetime.now(UTC),  # noqa: TID251
+        datetime.now(UTC),  # noqa: TID251 - any instant
     )
 
 

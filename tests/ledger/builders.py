@@ -4,7 +4,19 @@ import itertools
 from datetime import UTC, datetime
 from typing import Any
 
-from ledger import AccountRef, Direction, Layer, Leg, Posting
+from core.database import Database
+from core.identifiers import new_id
+from ledger import (
+    AccountRef,
+    Direction,
+    Layer,
+    Leg,
+    OpenHold,
+    Posted,
+    Posting,
+    SettleHold,
+    post,
+)
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 _keys = itertools.count(1)
@@ -45,3 +57,39 @@ def a_posting(*legs: Leg, key: str | None = None, recipe: str = "test@1", **more
 def a_transfer(source: str, destination: str, minor_units: int, **more: Any) -> Posting:
     """Debit `source`, credit `destination`."""
     return a_posting(debit(source, minor_units), credit(destination, minor_units), **more)
+
+
+CLEARING, PAYABLE, BANK = "psp:one:clearing", "merchant:m1:payable", "bank:main"
+
+
+async def write(database: Database, tenant_id: int, *postings: Posting) -> list[Posted]:
+    async with database.unit_of_work(tenant_id) as tx:
+        return await post(tx, tenant_id, postings)
+
+
+async def totals(database: Database, tenant_id: int, path: str) -> tuple[int, int, int, int]:
+    """Debits and credits posted, debits and credits pending."""
+    async with database.unit_of_work(tenant_id) as tx:
+        row = await tx.fetchrow(
+            "SELECT b.debits_posted, b.credits_posted, b.debits_pending, b.credits_pending"
+            "  FROM account_balance AS b JOIN account AS a ON a.id = b.account_id"
+            " WHERE a.path = $1",
+            path,
+        )
+    return tuple(row) if row else (0, 0, 0, 0)
+
+
+def a_hold(amount: int = 100) -> tuple[OpenHold, Posting]:
+    hold = OpenHold(new_id(), amount, "authorization")
+    legs = pending(debit(CLEARING, amount)), pending(credit(PAYABLE, amount))
+    return hold, a_posting(*legs, opens=hold)
+
+
+def a_settlement(hold: OpenHold, captured: int, released: int = 0) -> Posting:
+    legs = [
+        pending(debit(PAYABLE, captured + released)),
+        pending(credit(CLEARING, captured + released)),
+    ]
+    if captured:
+        legs += [debit(CLEARING, captured), credit(PAYABLE, captured)]
+    return a_posting(*legs, settles=SettleHold(hold.hold_id, captured, released))

@@ -10,8 +10,6 @@ from ledger import (
     AccountRef,
     AmountOutOfRange,
     Direction,
-    HoldExceeded,
-    HoldMissing,
     InsufficientFunds,
     KeyReused,
     Leg,
@@ -23,48 +21,27 @@ from ledger import (
     SettleHold,
     Unbalanced,
     UnknownAccount,
-    hold_state,
     open_accounts,
     post,
     reversal_of,
 )
-from tests.ledger.builders import AT, a_posting, a_transfer, credit, debit, pending
+from tests.ledger.builders import (
+    AT,
+    BANK,
+    CLEARING,
+    PAYABLE,
+    a_hold,
+    a_posting,
+    a_settlement,
+    a_transfer,
+    credit,
+    debit,
+    pending,
+    totals,
+    write,
+)
 
-CLEARING, PAYABLE, BANK = "psp:one:clearing", "merchant:m1:payable", "bank:main"
 MOST = 2**63 - 1
-
-
-async def write(database: Database, tenant_id: int, *postings: Posting) -> list[Posted]:
-    async with database.unit_of_work(tenant_id) as tx:
-        return await post(tx, tenant_id, postings)
-
-
-async def totals(database: Database, tenant_id: int, path: str) -> tuple[int, int, int, int]:
-    """Debits and credits posted, debits and credits pending."""
-    async with database.unit_of_work(tenant_id) as tx:
-        row = await tx.fetchrow(
-            "SELECT b.debits_posted, b.credits_posted, b.debits_pending, b.credits_pending"
-            "  FROM account_balance AS b JOIN account AS a ON a.id = b.account_id"
-            " WHERE a.path = $1",
-            path,
-        )
-    return tuple(row) if row else (0, 0, 0, 0)
-
-
-def a_hold(amount: int = 100) -> tuple[OpenHold, Posting]:
-    hold = OpenHold(new_id(), amount, "authorization")
-    legs = pending(debit(CLEARING, amount)), pending(credit(PAYABLE, amount))
-    return hold, a_posting(*legs, opens=hold)
-
-
-def a_settlement(hold: OpenHold, captured: int, released: int = 0) -> Posting:
-    legs = [
-        pending(debit(PAYABLE, captured + released)),
-        pending(credit(CLEARING, captured + released)),
-    ]
-    if captured:
-        legs += [debit(CLEARING, captured), credit(PAYABLE, captured)]
-    return a_posting(*legs, settles=SettleHold(hold.hold_id, captured, released))
 
 
 async def test_a_posting_moves_money_once(database: Database, tenant_id: int) -> None:
@@ -151,105 +128,6 @@ async def test_postings_of_one_call_are_judged_in_order(database: Database, tena
     await write(database, tenant_id, earned, spent)
 
     assert await totals(database, tenant_id, PAYABLE) == (10, 10, 0, 0)
-
-
-async def test_money_that_is_held_is_not_available(database: Database, tenant_id: int) -> None:
-    await write(database, tenant_id, a_transfer(CLEARING, PAYABLE, 100))
-    hold = OpenHold(new_id(), 80, "refund")
-    legs = pending(debit(PAYABLE, 80)), pending(credit(CLEARING, 80))
-    await write(database, tenant_id, a_posting(*legs, opens=hold))
-
-    with pytest.raises(InsufficientFunds) as refused:
-        await write(database, tenant_id, a_transfer(PAYABLE, BANK, 21))
-
-    assert refused.value.facts["available"] == 20
-    await write(database, tenant_id, a_transfer(PAYABLE, BANK, 20))
-
-
-async def test_money_that_is_only_announced_is_not_available(
-    database: Database, tenant_id: int
-) -> None:
-    await write(database, tenant_id, a_hold(100)[1])
-
-    with pytest.raises(InsufficientFunds):
-        await write(database, tenant_id, a_transfer(PAYABLE, BANK, 1))
-
-
-async def test_a_hold_is_captured_in_parts_and_the_rest_released(
-    database: Database, tenant_id: int
-) -> None:
-    hold, opening = a_hold(100)
-    await write(database, tenant_id, opening)
-
-    await write(database, tenant_id, a_settlement(hold, 30))
-    await write(database, tenant_id, a_settlement(hold, 30))
-    await write(database, tenant_id, a_settlement(hold, 10, released=30))
-
-    assert await totals(database, tenant_id, PAYABLE) == (0, 70, 0, 0)
-    assert await totals(database, tenant_id, CLEARING) == (70, 0, 0, 0)
-    async with database.unit_of_work(tenant_id) as tx:
-        (state,) = (await hold_state(tx, tenant_id, [hold.hold_id, new_id()])).values()
-        status = await tx.fetchval("SELECT status FROM hold")
-    assert (state.captured, state.released, state.remaining, status) == (70, 30, 0, "SETTLED")
-
-
-async def test_a_hold_opened_and_settled_in_one_call(database: Database, tenant_id: int) -> None:
-    hold, opening = a_hold(100)
-
-    with pytest.raises(HoldMissing):
-        await write(database, tenant_id, a_settlement(hold, 100), opening)
-    await write(database, tenant_id, opening, a_settlement(hold, 60), a_settlement(hold, 0, 40))
-
-    assert await totals(database, tenant_id, PAYABLE) == (0, 60, 0, 0)
-
-
-@pytest.mark.parametrize(("captured", "released"), [(101, 0), (0, 101), (51, 50)])
-async def test_no_more_than_the_hold_can_be_settled(
-    database: Database, tenant_id: int, captured: int, released: int
-) -> None:
-    hold, opening = a_hold(100)
-    other = a_hold(100)[1]
-    await write(database, tenant_id, opening, other)
-
-    with pytest.raises(HoldExceeded):
-        await write(database, tenant_id, a_settlement(hold, captured, released))
-
-
-async def test_the_parts_of_one_call_cannot_exceed_the_hold(
-    database: Database, tenant_id: int
-) -> None:
-    hold, opening = a_hold(100)
-    await write(database, tenant_id, opening, a_hold(100)[1])
-
-    with pytest.raises(HoldExceeded):
-        await write(database, tenant_id, a_settlement(hold, 60), a_settlement(hold, 41))
-
-
-async def test_a_hold_must_exist(database: Database, tenant_id: int) -> None:
-    await write(database, tenant_id, a_hold(100)[1])
-
-    with pytest.raises(HoldMissing):
-        await write(database, tenant_id, a_settlement(a_hold(100)[0], 10))
-
-
-async def test_a_hold_is_opened_once(database: Database, tenant_id: int) -> None:
-    hold, opening = a_hold(100)
-    await write(database, tenant_id, opening)
-    again = a_posting(*opening.legs, opens=hold)
-
-    with pytest.raises(KeyReused):
-        await write(database, tenant_id, again)
-
-
-async def test_a_hold_is_undone_on_the_accounts_it_was_made_on(
-    database: Database, tenant_id: int
-) -> None:
-    hold, opening = a_hold(100)
-    await write(database, tenant_id, opening)
-    legs = pending(debit("merchant:m2:payable", 10)), pending(credit(CLEARING, 10))
-
-    with pytest.raises(HoldExceeded):
-        await write(database, tenant_id, a_posting(*legs, settles=SettleHold(hold.hold_id, 0, 10)))
 
 
 async def test_what_an_account_lacks_spills(database: Database, tenant_id: int) -> None:

@@ -18,6 +18,7 @@ from core.errors import Unavailable
 from core.identifiers import encode, new_id
 from counterfoil.settings import Settings
 from gateways.accounts import ProviderAccount
+from gateways.port import WEBHOOK_SECRET
 from gateways.simulator import SimulatorAdapter
 from gateways.store import NewProviderAccount, add, load_all, move
 from tenants import SCOPES, TenantNotFound, authenticate, find_tenant, issue
@@ -105,7 +106,7 @@ async def register_at_simulator(
                         "name": encode("prv", account.id),
                         "secret_key": credentials.secret("secret_key"),
                         "webhook_url": f"{public_url}/webhooks/{encode('prv', account.id)}",
-                        "webhook_secret": credentials.secret("webhook_secret"),
+                        "webhook_secret": credentials.secret(WEBHOOK_SECRET),
                     },
                 )
                 answer.raise_for_status()
@@ -123,7 +124,7 @@ async def _add_simulator_account(
         priority=priority,
         secrets={
             "secret_key": [f"sim_{random_secret()}"],
-            "webhook_secret": [f"simwh_{random_secret()}"],
+            WEBHOOK_SECRET: [f"simwh_{random_secret()}"],
         },
     )
     await add(tx, vault, tenant_id, account, SimulatorAdapter.manifest)

@@ -40,6 +40,7 @@ from gateways.driver import (
 from gateways.failover import RETRIES_MAX, RetryAllowance, may_try_again
 from gateways.metrics import GatewayMetrics
 from gateways.port import (
+    WEBHOOK_SECRET,
     BadRequest,
     BadSignature,
     CallbackRequest,
@@ -61,9 +62,6 @@ from gateways.port import (
 from gateways.registry import Registry
 from gateways.routing import Candidate
 from gateways.transcript import Exchange
-
-WEBHOOK_SECRET: Final = "webhook_secret"  # noqa: S105 - the name of a secret
-"""Under this name an account keeps what its callbacks are signed with."""
 
 BACKOFF_SECONDS: Final = 0.2
 BACKOFF_SECONDS_MAX: Final = 2.0

@@ -18,6 +18,9 @@ from core.money import Money
 SDK_VERSION: Final = "1"
 """Major version of this contract; an adapter built for another one is refused."""
 
+WEBHOOK_SECRET: Final = "webhook_secret"  # noqa: S105 - the name of a secret
+"""Under this name an account keeps what its callbacks are signed with; `verify_webhook` gets it."""
+
 
 class Effect(enum.Enum):
     """What a call may do at the provider."""

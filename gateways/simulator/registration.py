@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 
 from gateways.port import (
     SDK_VERSION,
+    WEBHOOK_SECRET,
     Account,
     CallbackRequest,
     Capability,
@@ -43,7 +44,7 @@ _MANIFEST: Final = Manifest(
     methods=frozenset({"card"}),
     idempotency_window=timedelta(days=365),
     lookup_delay=timedelta(seconds=2),
-    secret_fields=("secret_key", "webhook_secret"),
+    secret_fields=("secret_key", WEBHOOK_SECRET),
     token_prefixes=("tok_", _BOUND),
 )
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 from core.money import Money
 from gateways.port import (
     SDK_VERSION,
+    WEBHOOK_SECRET,
     CallbackRequest,
     Capability,
     Flow,
@@ -62,7 +63,7 @@ class StripeAdapter:
         methods=frozenset({"card"}),
         limits=_limits(),
         idempotency_window=timedelta(hours=24),
-        secret_fields=("api_key", "webhook_secret"),
+        secret_fields=("api_key", WEBHOOK_SECRET),
         token_prefixes=("pm_", "src_", "card_"),
     )
 

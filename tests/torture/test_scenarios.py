@@ -96,7 +96,7 @@ async def test_a_lost_answer_is_resolved_and_never_charged_elsewhere(ground: Gro
 async def test_an_answer_after_a_lost_lease_still_counts(ground: Ground) -> None:
     await ground.run(
         "late answers after a lost lease",
-        lambda shop: unknown.late_answers_after_a_lost_lease(shop, scaled(40, 8)),
+        lambda shop: unknown.late_answers_after_a_lost_lease(shop, scaled(16, 8)),
         patient_breaker=True,
     )
 

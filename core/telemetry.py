@@ -199,6 +199,8 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # Whoever makes a call says how it went, and knows more of it than the client does.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def new_registry() -> CollectorRegistry:

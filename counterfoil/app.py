@@ -22,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.clock import SystemClock
-from core.telemetry import configure_logging, correlation_id, new_registry
+from core.telemetry import correlation_id, new_registry
 from counterfoil.access import ApiCaller, authenticator
 from counterfoil.graphiql import Graphiql
 from counterfoil.http import (
@@ -48,7 +48,6 @@ _BODY_SECONDS: Final = 8.0
 
 def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
     """Everything this process serves; its lifespan opens the product and, if asked, the worker."""
-    configure_logging(settings.log_format, settings.log_level)
     metrics = new_registry()
     serving = _Serving(settings, metrics)
     graphiql = Graphiql(

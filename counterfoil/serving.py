@@ -19,6 +19,8 @@ import structlog
 import uvicorn
 
 from core.errors import Unavailable
+from core.telemetry import configure_logging
+from counterfoil.greeting import greeting
 from counterfoil.layout import ROOT
 from counterfoil.settings import Settings
 from counterfoil.slow_clients import ImpatientProtocol
@@ -63,6 +65,7 @@ async def do_background_work(settings: Settings, stop: asyncio.Event) -> None:
 
 def serve(settings: Settings, *, with_worker: bool) -> None:
     """Serve until SIGINT or SIGTERM; then let running work end, for `shutdown_seconds` at most."""
+    configure_logging(settings.log_format, settings.log_level)
     with stop_by_signal(), ExitStack() as stack:
         # First of all, so that a taken port costs no start of a database.
         listener = stack.enter_context(bound(settings.host, settings.port))
@@ -71,7 +74,7 @@ def serve(settings: Settings, *, with_worker: bool) -> None:
             # It comes up beside the database and our imports, not after them.
             settings, simulator_is_up = stack.enter_context(with_simulator(settings))
         settings = stack.enter_context(prepared(settings))
-        server = uvicorn.Server(uvicorn_config(settings, with_worker=with_worker))
+        server = _Server(uvicorn_config(settings, with_worker=with_worker), settings)
         if simulator_is_up is not None:
             simulator_is_up()
             set_up_demo(settings)
@@ -82,6 +85,7 @@ def serve(settings: Settings, *, with_worker: bool) -> None:
 
 def work(settings: Settings) -> None:
     """Do background work until SIGINT or SIGTERM."""
+    configure_logging(settings.log_format, settings.log_level)
     with stop_by_signal(), prepared(settings) as completed:
         asyncio.run(_work_until_told(completed))
 
@@ -109,6 +113,20 @@ def uvicorn_config(settings: Settings, *, with_worker: bool) -> uvicorn.Config:
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
         ws_max_size=settings.request_bytes_max,
     )
+
+
+class _Server(uvicorn.Server):
+    """Says that it serves when it does, and not before."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+        super().__init__(config)
+        self._settings = settings
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        log.info("serving", url=self._settings.public_url)
+        if self._settings.demo == "on" and self._settings.log_format == "console":
+            print(greeting(self._settings), flush=True)  # noqa: T201 - for a person, beside the log
 
 
 class _Stopped(SystemExit):

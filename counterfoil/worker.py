@@ -6,7 +6,7 @@ Both are claim loops over their own rows; any number of processes may run them o
 import asyncio
 
 from core.claims import ClaimLoop
-from core.telemetry import configure_logging, new_registry
+from core.telemetry import new_registry
 from counterfoil.settings import Settings
 from counterfoil.wiring import Product, open_product
 from payments import PaymentWork
@@ -14,7 +14,6 @@ from payments import PaymentWork
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Work until `stop` is set, then let running work end."""
-    configure_logging(settings.log_format, settings.log_level)
     async with open_product(settings, new_registry()) as product:
         await run_loops(product, stop)
 

@@ -1,6 +1,7 @@
 """The command line. Each command imports what it needs when it runs, so that `--help` is quick."""
 
 import asyncio
+import logging
 import sys
 from typing import Annotated
 
@@ -25,8 +26,11 @@ app.add_typer(providers, name="providers")
 
 def main() -> None:
     """Run a command; an expected error is one message and status 1, never a traceback."""
-    # Standard output belongs to what a command was asked for.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    # Standard output belongs to what a command was asked for. What serves sets up its own log.
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
     try:
         app()
     except CounterfoilError as error:
@@ -49,7 +53,7 @@ def serve(
 
 @app.command()
 def work() -> None:
-    """Do background work until Ctrl-C: finish operations, process webhooks."""
+    """Do background work until Ctrl-C. Finishes operations and processes webhooks."""
     from counterfoil import serving
 
     serving.work(read_settings())
@@ -57,8 +61,8 @@ def work() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Create roles and bring the database to the newest schema; with COUNTERFOIL_DEMO=on and a
-    simulator in COUNTERFOIL_SIMULATOR_URL set up the demo tenant too.
+    """Bring the database to the newest schema. Creates the roles too, and with COUNTERFOIL_DEMO=on
+    and a simulator in COUNTERFOIL_SIMULATOR_URL the demo tenant.
     """
     from counterfoil import migrate as migration
     from counterfoil.startup import with_database, with_encryption_key
@@ -81,7 +85,7 @@ def migrate() -> None:
     }
 )
 def simulator(context: typer.Context) -> None:
-    """Run the provider simulator alone; `simulator --help` lists its options."""
+    """Run the provider simulator alone. `simulator --help` lists its options."""
     import runpy
 
     sys.argv = ["simulator", *context.args]
@@ -90,7 +94,9 @@ def simulator(context: typer.Context) -> None:
 
 @app.command()
 def demo() -> None:
-    """Start a gateway of its own and tell its story; fails unless the books agree at the end."""
+    """Tell the story of a few payments. Starts a gateway of its own for it, and fails unless the
+    books agree at the end.
+    """
     from counterfoil import demo as story
 
     story.run(out)
@@ -102,7 +108,9 @@ def verify(
         str | None, typer.Option("--tenant", help="Name of one tenant; else every tenant.")
     ] = None,
 ) -> None:
-    """Recompute the books and every payment from entries and evidence; fails on any difference."""
+    """Check the books and every payment. Recomputes them from entries and evidence, and fails on
+    any difference.
+    """
     from counterfoil.verification import run
 
     if not run(read_settings(), tenant, out):

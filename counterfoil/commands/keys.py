@@ -1,16 +1,18 @@
 """API keys of a tenant."""
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from counterfoil.commands.session import (
     TenantName,
     for_tenant,
     fresh_correlation_id,
+    listing,
     operator,
     out,
 )
@@ -21,13 +23,22 @@ if TYPE_CHECKING:
 
 keys = typer.Typer(help="API keys of a tenant.", no_args_is_help=True)
 
+_TIMES: Final = {
+    "created": "created_at",
+    "expires": "expires_at",
+    "revoked": "revoked_at",
+    "last used": "last_used_at",
+}
 KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="The key, key_….")]
 
 
 @keys.command("create")
 def create_key(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
-    scope: Annotated[list[str], typer.Option(help="May be given several times.")],
+    scope: Annotated[
+        list[str],
+        typer.Option(help="What it may do, such as PAYMENTS_READ; may be given several times."),
+    ],
     tenant: TenantName = "demo",
     days: Annotated[
         int | None, typer.Option(help="Days until it expires; else never.", min=1)
@@ -60,7 +71,7 @@ def list_keys(tenant: TenantName = "demo") -> None:
     from core.identifiers import encode
 
     async def run(database: "Database", tenant_id: int, _settings: "Settings") -> Table:
-        table = Table("id", "name", "hint", "scopes", "created", "expires", "revoked", "last used")
+        table = listing("id", "name", about="key")
         async with database.unit_of_work(tenant_id) as tx:
             rows = await tx.fetch(
                 """SELECT id, name, hint, scopes, created_at, expires_at, revoked_at, last_used_at
@@ -68,14 +79,13 @@ def list_keys(tenant: TenantName = "demo") -> None:
                 tenant_id,
             )
         for row in rows:
-            times = (row["created_at"], row["expires_at"], row["revoked_at"], row["last_used_at"])
-            table.add_row(
-                encode("key", row["id"]),
-                row["name"],
-                f"{row['hint']}…",
-                " ".join(row["scopes"]),
-                *("" if time is None else f"{time:%Y-%m-%d %H:%M}" for time in times),
+            times = (
+                f"{word} {row[column]:%Y-%m-%d %H:%M}"
+                for word, column in _TIMES.items()
+                if row[column] is not None
             )
+            about = "\n".join((f"{row['hint']}…", *times, " ".join(row["scopes"])))
+            table.add_row(encode("key", row["id"]), escape(row["name"]), about)
         return table
 
     out.print(for_tenant(tenant, run))

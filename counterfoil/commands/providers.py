@@ -12,6 +12,7 @@ from counterfoil.commands.session import (
     encryption_key_of,
     for_tenant,
     fresh_correlation_id,
+    listing,
     operator,
     out,
 )
@@ -63,11 +64,11 @@ def add_provider(  # noqa: PLR0917 - the command's options
     live: Annotated[bool, typer.Option(help="Real money at the provider.")] = False,
     tenant: TenantName = "demo",
 ) -> None:
-    """Add an account; its secrets are read from files and stored encrypted."""
+    """Add an account. Its secrets are read from files and stored encrypted."""
     from core.crypto import Vault
     from core.identifiers import encode
     from counterfoil.wiring import built_in_adapters
-    from gateways.dispatcher import WEBHOOK_SECRET
+    from gateways.port import WEBHOOK_SECRET
     from gateways.store import NewProviderAccount, add
     from tenants import record
 
@@ -109,7 +110,7 @@ def list_providers(tenant: TenantName = "demo") -> None:
     from core.identifiers import encode
 
     async def run(database: "Database", tenant_id: int, _settings: "Settings") -> Table:
-        table = Table("id", "name", "adapter", "base URL", "priority", "enabled", "live")
+        table = listing("id", "name", about="account")
         async with database.unit_of_work(tenant_id) as tx:
             rows = await tx.fetch(
                 """SELECT id, name, adapter, base_url, priority, enabled, live
@@ -120,11 +121,9 @@ def list_providers(tenant: TenantName = "demo") -> None:
             table.add_row(
                 encode("prv", row["id"]),
                 row["name"],
-                row["adapter"],
-                row["base_url"],
-                str(row["priority"]),
-                "yes" if row["enabled"] else "no",
-                "yes" if row["live"] else "no",
+                f"{row['adapter']} at {row['base_url']}\n"
+                f"priority {row['priority']}, {'enabled' if row['enabled'] else 'disabled'}, "
+                f"{'real money' if row['live'] else 'test money'}",
             )
         return table
 
@@ -183,7 +182,7 @@ async def _refuse_money(_call: "HttpCall") -> None:
 
 def _key_name(manifest: "Manifest") -> str:
     """Under which name the adapter looks for the key its calls are made with."""
-    from gateways.dispatcher import WEBHOOK_SECRET
+    from gateways.port import WEBHOOK_SECRET
 
     [name] = [name for name in manifest.secret_fields if name != WEBHOOK_SECRET]
     return name

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from core.database import Database
@@ -51,6 +52,12 @@ def for_tenant(
     with with_database(read_settings()) as settings:
         bring_up_to_date(settings)
         return asyncio.run(inside(settings))
+
+
+def listing(*whole: str, about: str) -> Table:
+    """A table for 80 columns; `whole` columns are never cut: commands are given what they show."""
+    columns = (Column(name, no_wrap=True) for name in whole)
+    return Table(*columns, Column(about, overflow="fold"), show_lines=True)
 
 
 def operator() -> str:

@@ -353,6 +353,7 @@ class Story:
 
     def _title(self, title: str, what: str) -> None:
         self._scene += 1
+        self._screen.line(1)
         self._screen.rule(f"{self._scene}. {title}", align="left")
         self._say(what)
 
@@ -366,13 +367,15 @@ class Story:
 
 
 def _entries(transactions: list[dict[str, Any]]) -> Table:
-    table = Table("transaction", "account", "debit", "credit", title="Ledger entries")
-    for transaction in transactions:
+    """The entries as they were booked; the API gives the newest transaction first."""
+    table = Table("transaction", "layer", "account", "debit", "credit", title="Ledger entries")
+    for transaction in reversed(transactions):
         for entry in transaction["entries"]:
             amount = entry["amount"]["formatted"]
             debit = entry["direction"] == "DEBIT"
             table.add_row(
                 transaction["kind"],
+                entry["layer"],
                 entry["account"]["path"],
                 amount if debit else "",
                 "" if debit else amount,

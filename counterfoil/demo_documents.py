@@ -71,7 +71,7 @@ query Entries($id: ID!) {
     transactions(first: 20) {
       nodes {
         kind
-        entries { direction amount { formatted } account { path } }
+        entries { direction layer amount { formatted } account { path } }
       }
     }
   }

@@ -18,6 +18,12 @@ function withItsOwnName(request) {
   return { ...request, operationName: names[0] };
 }
 
+/** The schema with its types by name: the documentation lists them as they come. */
+function withTypesInOrder(answer) {
+  answer.data?.__schema?.types.sort((one, other) => one.name.localeCompare(other.name));
+  return answer;
+}
+
 /**
  * Sends exactly what the editors show. Only the schema, which GraphiQL asks for before its headers
  * editor exists, is fetched with the demo key of its own accord.
@@ -31,6 +37,7 @@ export function createFetcher({ endpoint, demoKey }) {
   return (request, given) => {
     const asksForSchema = request.operationName === 'IntrospectionQuery';
     const send = asksForSchema && !given?.headers ? withKey : asShown;
-    return send(withItsOwnName(request), given);
+    const answer = send(withItsOwnName(request), given);
+    return asksForSchema ? answer.then(withTypesInOrder) : answer;
   };
 }

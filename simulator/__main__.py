@@ -30,6 +30,8 @@ def main() -> int:
     except OSError as error:
         print(f"simulator: {arguments.host}:{arguments.port}: {error.strerror}", file=sys.stderr)  # noqa: T201 - a program's output
         return 1
+    except KeyboardInterrupt:
+        pass  # the usual way to end it
     return 0
 
 

@@ -30,6 +30,18 @@ _DEBIT: Final = Direction.DEBIT
 _CREDIT: Final = Direction.CREDIT
 _PENDING: Final = Layer.PENDING
 
+NAMES: Final = frozenset(
+    "authorise sale capture capture_reversed capture_reversed_charge void refund refund_request"
+    " refund_release refund_returned refund_external refund_external_charge psp_fee"
+    " psp_fee_correction store_credit_grant store_credit_sale store_credit_reserve"
+    " store_credit_spend store_credit_release store_credit_refund wrong_amount orphan_capture"
+    " orphan_returned adopt suspense".split()
+)
+"""Every recipe of payments, without its version."""
+
+OPERATORS_MAY_POST: Final = frozenset({"store_credit_grant"})
+"""Recipes that are a decision of the operator, not a consequence of a payment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -360,6 +372,7 @@ def _posting(
     settles: SettleHold | None = None,
     suffix: str = "",
 ) -> Posting:
+    assert recipe.partition("@")[0] in NAMES, recipe
     subject = cause.operation_id or f"{cause.provider_account_id}:{cause.provider_ref}"
     assert cause.operation_id or (cause.provider_account_id and cause.provider_ref)
     return Posting(

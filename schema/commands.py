@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from core.identifiers import encode
+from payments import recipes
 from payments.commands import (
     DEFAULT_MERCHANT_ACCOUNT,
     CancelPayment,
@@ -50,12 +51,7 @@ SPLITS_MAX: Final = 50
 KIND_MAX: Final = 60
 LEGS_MIN: Final = 2
 LEGS_MAX: Final = 50
-RESERVED_KINDS: Final = frozenset(
-    "authorise sale capture capture_reversed void refund refund_request refund_release"
-    " refund_returned refund_external psp_fee psp_fee_correction store_credit_reserve"
-    " store_credit_spend store_credit_release store_credit_refund wrong_amount orphan_capture"
-    " orphan_returned adopt reversal".split()
-)
+RESERVED_KINDS: Final = (recipes.NAMES - recipes.OPERATORS_MAY_POST) | {"reversal"}
 """A transfer of an operator cannot pass itself off as what a provider did."""
 
 _KIND = re.compile(r"[a-z][a-z_]*")

@@ -33,7 +33,7 @@ COMMENT ON COLUMN inbound_webhook.body_sha256 IS 'Kept when the payload is archi
 COMMENT ON COLUMN inbound_webhook.correlation_id IS 'Ties it to logs and to what it caused.';
 COMMENT ON COLUMN inbound_webhook.received_at IS 'When it arrived.';
 COMMENT ON COLUMN inbound_webhook.status IS 'Where its processing stands.';
-COMMENT ON COLUMN inbound_webhook.tries IS 'Times it was claimed.';
+COMMENT ON COLUMN inbound_webhook.tries IS 'Times it was claimed since it was last understood.';
 COMMENT ON COLUMN inbound_webhook.error IS 'Why the last try failed.';
 COMMENT ON COLUMN inbound_webhook.processed_at IS 'When its effect was committed.';
 COMMENT ON COLUMN inbound_webhook.next_action_at IS 'When it is tried next; NULL when done.';

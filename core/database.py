@@ -5,6 +5,7 @@ LOCAL to it, with the tenant of each row; without it no row is visible.
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -181,7 +182,7 @@ async def _transaction(connection: Tx, tenant_id: int | None) -> AsyncIterator[N
         raise CommitOutcomeUnknown from error
     except asyncio.CancelledError:
         # Whether COMMIT took effect is not known; the connection must not be used again.
-        connection.terminate()
+        _terminate(connection)
         raise
 
 
@@ -189,15 +190,28 @@ def _is_connection_loss(connection: Tx, error: BaseException) -> bool:
     """Whether the server is gone; our own misuse and time-outs of others look alike otherwise."""
     if isinstance(error, _SERVER_GONE):
         return True
-    return isinstance(error, _CONNECTION_LOST) and connection.is_closed()
+    return isinstance(error, _CONNECTION_LOST) and _is_closed(connection)
+
+
+def _is_closed(connection: Tx) -> bool:
+    """Whether it cannot be used any more; the pool takes a lost one away from its handle."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
 
 
 async def _roll_back(connection: Tx) -> None:
-    if connection.is_closed():
+    if _is_closed(connection):
         return
     try:
         await asyncio.wait_for(connection.execute("ROLLBACK"), timeout=2)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        _terminate(connection)
+
+
+def _terminate(connection: Tx) -> None:
+    with contextlib.suppress(asyncpg.InterfaceError):
         connection.terminate()
 
 

@@ -34,7 +34,7 @@ async def same_key_many_callers(shop: Shop, keys: int, copies: int) -> str:
         if strange:
             one = next(r for r in replies if r.kind in strange)
             problems.append(f"{key} was answered {one.kind}: {str(one.answer)[:300]}")
-        if told["created"] != 1 or len(ids) != 1:
+        if told["created"] > 1 or len(ids) != 1:
             problems.append(f"{key}: {dict(told)}, payments {sorted(ids)}")
         if number % 100 == 99:
             RESULTS.say(f"  {number + 1} keys x {copies}: {dict(kinds)}")

@@ -21,6 +21,7 @@ import uvicorn
 from core.errors import Unavailable
 from core.telemetry import configure_logging
 from counterfoil.greeting import greeting
+from counterfoil.health_check import answers
 from counterfoil.layout import ROOT
 from counterfoil.settings import Settings
 from counterfoil.slow_clients import ImpatientProtocol
@@ -190,10 +191,9 @@ def with_simulator(settings: Settings) -> Iterator[tuple[Settings, Callable[[], 
     )
     watchdog = watch(process.pid)
     try:
-        (folder / "port").write_text(str(port))
         url = f"http://127.0.0.1:{port}"
         found = settings.model_copy(update={"simulator_port": port, "simulator_url": url})
-        yield found, lambda: _await_simulator(process, port)
+        yield found, lambda: _await_simulator(process, port, folder / "port")
     finally:
         _end(process)
         dismiss(watchdog)
@@ -227,10 +227,13 @@ def _free_port(port: int, not_port: int, patience_seconds: float) -> int:
     raise AddressTaken(address=f"127.0.0.1:{port}", remedy="set COUNTERFOIL_SIMULATOR_PORT")
 
 
-def _await_simulator(process: subprocess.Popen[bytes], port: int) -> None:
+def _await_simulator(process: subprocess.Popen[bytes], port: int, remembered: Path) -> None:
+    """Until it answers; only then its port is kept for next time. Raises: SimulatorFailed."""
     deadline = time.monotonic() + SIMULATOR_START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        # An open port is not enough: it is there before the simulator has read its books.
+        if answers(f"http://127.0.0.1:{port}/healthz"):
+            remembered.write_text(str(port))
             return
         time.sleep(0.05)
     raise SimulatorFailed(status=process.returncode, port=port)

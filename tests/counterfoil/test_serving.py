@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from counterfoil.layout import ROOT
-from counterfoil.serving import AddressTaken, _free_port, bound, with_simulator
+from counterfoil.serving import AddressTaken, SimulatorFailed, _free_port, bound, with_simulator
 from counterfoil.settings import Settings
 
 START_SECONDS = 90.0
@@ -170,6 +170,18 @@ def test_the_simulator_lives_as_long_as_who_started_it(tmp_path: Path) -> None:
 
     with with_simulator(settings) as (running, _):
         assert running.simulator_url == first_url
+
+
+def test_a_second_start_in_the_same_folder_fails_and_leaves_the_port_alone(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, port=a_free_port())
+    kept = tmp_path / "simulator" / "port"
+    with with_simulator(settings) as (_, is_up):
+        is_up()
+        port = kept.read_text()
+        with with_simulator(settings) as (_, is_second_up), pytest.raises(SimulatorFailed):
+            is_second_up()
+
+    assert kept.read_text() == port
 
 
 def test_a_running_simulator_is_used(tmp_path: Path) -> None:

@@ -73,13 +73,14 @@ class Gateway:
     simulator: SimulatorProcess
     encryption_key: str
     client: httpx.Client
+    admin: "psycopg.Connection[Any]" = field(repr=False)
+    """The database as its superuser, each statement a unit of work of its own."""
 
     # ---- looking inside
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """As the database's admin, whom row-level security does not bind."""
-        with psycopg.connect(self.admin_url) as admin:
-            return admin.execute(query.encode(), values).fetchall()
+        return self.admin.execute(query.encode(), values).fetchall()
 
     def tables(self) -> list[str]:
         found = self.rows(
@@ -90,24 +91,22 @@ class Gateway:
 
     def state(self) -> dict[str, Any]:
         """A digest of every row of every table, and how much the simulator has been asked."""
-        with psycopg.connect(self.admin_url) as admin:
-            found = {
-                table: admin.execute(
-                    f"SELECT count(*), md5(coalesce(string_agg(t::text, '' ORDER BY t::text), ''))"
-                    f' FROM "{table}" AS t'.encode()
-                ).fetchone()
-                for table in self.tables()
-            }
+        found = {
+            table: self.rows(
+                f"SELECT count(*), md5(coalesce(string_agg(t::text, '' ORDER BY t::text), ''))"
+                f' FROM "{table}" AS t'
+            )
+            for table in self.tables()
+        }
         log = self.simulator.client.get("/_log/summary").json()
         return {**found, "at the provider": (log["requests"], log["effects"])}
 
     def dump(self) -> str:
         """Every row of every table as text; bytes also as the text they may be."""
         parts: list[str] = []
-        with psycopg.connect(self.admin_url) as admin:
-            for table in self.tables():
-                rows = admin.execute(f'SELECT t::text FROM "{table}" AS t'.encode())
-                parts += [f"{table}: {row[0]}" for row in rows]
+        for table in self.tables():
+            rows = self.rows(f'SELECT t::text FROM "{table}" AS t')
+            parts += [f"{table}: {row[0]}" for row in rows]
         text = "\n".join(parts)
         hidden = [bytes.fromhex(match[1]) for match in _BYTES.finditer(text)]
         return "\n".join([text, *(raw.decode("utf-8", "replace") for raw in hidden)])
@@ -369,8 +368,9 @@ def a_gateway(folder: Path, app_url: str, admin_url: str, **settings: str) -> It
         SimulatorProcess(folder / "simulator") as simulator,
         serving(environment, log, base),
         httpx.Client(base_url=base, trust_env=False, timeout=30) as client,
+        psycopg.connect(admin_url, autocommit=True) as admin,
     ):
-        yield Gateway(base, app_url, admin_url, log, simulator, encryption_key, client)
+        yield Gateway(base, app_url, admin_url, log, simulator, encryption_key, client, admin)
 
 
 @contextmanager

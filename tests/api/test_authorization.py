@@ -56,6 +56,16 @@ ROOTS: Final[Mapping[str, str | None]] = {
 STOREFRONT_ROOTS: Final = {"Query.paymentByClientSecret", "Mutation.paymentConfirm"}
 
 
+SEEN_BY_BROWSERS: Final = {
+    "Payment": "amount amountAuthorized amountCapturable amountCaptured amountRefunded captureMode"
+    " createdAt expiresAt id lastDecline method nextAction reference status updatedAt version",
+    "PaymentMethod": "brand country expMonth expYear last4 type wallet",
+    "NextAction": "expiresAt fields kind url",
+    "Decline": "customerMessage retryableWithSameMethod",
+}
+"""All that the client secret of a payment shows: a field that lost its scope would appear here."""
+
+
 @dataclass
 class Callers:
     """Keys of every kind, and the ids of things that belong to the shop."""
@@ -96,14 +106,9 @@ def bearer(secret: str) -> dict[str, str]:
 def callers(gateway: Gateway) -> Callers:
     shop, other = gateway.shop(webhooks=False), gateway.shop(webhooks=False)
     expired, revoked = shop.keys([SCOPES, SCOPES])
-    gateway_admin(
-        gateway,
-        "UPDATE api_key SET expires_at = clock_timestamp() - INTERVAL '1 second' WHERE id = %s",
-        expired.id,
-    )
-    gateway_admin(
-        gateway, "UPDATE api_key SET revoked_at = clock_timestamp() WHERE id = %s", revoked.id
-    )
+    for column, key in (("expires_at", expired), ("revoked_at", revoked)):
+        passed = f"UPDATE api_key SET {column} = clock_timestamp() - INTERVAL '1 s' WHERE id = %s"
+        gateway.admin.execute(passed.encode(), [key.id])
     payment = shop.pay(confirm=False)
     return Callers(
         shop,
@@ -114,13 +119,6 @@ def callers(gateway: Gateway) -> Callers:
         expired.secret,
         revoked.secret,
     )
-
-
-def gateway_admin(gateway: Gateway, statement: str, *values: object) -> None:
-    import psycopg  # noqa: PLC0415 - only to set up
-
-    with psycopg.connect(gateway.admin_url) as admin:
-        admin.execute(statement.encode(), values)
 
 
 def send(
@@ -168,6 +166,9 @@ def test_the_browser_view_has_two_doors_and_no_guarded_field() -> None:
     assert {label for label in storefront_fields() if label in ROOTS} == STOREFRONT_ROOTS
     assert not storefront_fields() & guarded_fields()
     assert storefront_fields() - full - STOREFRONT_ROOTS
+    for type, names in SEEN_BY_BROWSERS.items():
+        seen = {label for label in storefront_fields() if label.startswith(f"{type}.")}
+        assert seen == {f"{type}.{name}" for name in names.split()}
 
 
 @pytest.mark.parametrize("one", REACHED)

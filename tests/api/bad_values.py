@@ -216,7 +216,12 @@ def lists(member: Any, length_max: int) -> dict[str, Any]:
 def bodies(document: str, input: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
     """Whole bodies that are wrong, around a mutation that would be right."""
     whole = {"query": document, "variables": {"input": input}}
-    text = json.dumps(whole)
+    yield from _broken_bytes(document, json.dumps(whole))
+    for name, body in _wrong_members(document, whole, input):
+        yield name, json.dumps(body).encode()
+
+
+def _broken_bytes(document: str, text: str) -> Iterator[tuple[str, bytes]]:
     raw = text.encode()
     field = b'"variables": {'
     yield from {
@@ -262,6 +267,11 @@ def bodies(document: str, input: Mapping[str, Any]) -> Iterator[tuple[str, bytes
         "GraphQL text": document.encode(),
         "gzip": b"\x1f\x8b\x08\x00" + raw,
     }.items()
+
+
+def _wrong_members(
+    document: str, whole: dict[str, Any], input: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     changed: dict[str, dict[str, Any]] = {
         "no query": {"variables": whole["variables"]},
         "query is null": {**whole, "query": None},
@@ -289,8 +299,7 @@ def bodies(document: str, input: Mapping[str, Any]) -> Iterator[tuple[str, bytes
         },
         "extensions are a list": {**whole, "extensions": []},
     }
-    for name, body in changed.items():
-        yield name, json.dumps(body).encode()
+    yield from changed.items()
 
 
 def twice(document: str) -> str:

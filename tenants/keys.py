@@ -84,7 +84,23 @@ async def authenticate(database: Database, secret: str) -> Principal | None:
         row = await tx.fetchrow("SELECT * FROM find_api_key($1)", fingerprint(secret))
     if row is None:
         return None
-    return Principal(row["tenant_id"], row["key_id"], frozenset(row["scopes"]), row["live"])
+    principal = Principal(row["tenant_id"], row["key_id"], frozenset(row["scopes"]), row["live"])
+    if row["use_is_news"]:
+        await _note_use(database, principal)
+    return principal
+
+
+async def _note_use(database: Database, principal: Principal) -> None:
+    """Write when the key was used last: to the minute, so that a busy key costs nothing."""
+    async with database.unit_of_work(principal.tenant_id) as tx:
+        await tx.execute(
+            """UPDATE api_key SET last_used_at = clock_timestamp()
+                WHERE tenant_id = $1 AND id = $2
+                  AND (last_used_at IS NULL
+                       OR last_used_at < clock_timestamp() - INTERVAL '1 minute')""",
+            principal.tenant_id,
+            principal.key_id,
+        )
 
 
 async def issue(

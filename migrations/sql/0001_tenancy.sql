@@ -171,16 +171,17 @@ CALL protect('provider_health', 'SELECT, INSERT, UPDATE');
 
 -- Look-ups before a tenant is known: each returns keys only, to one who already holds the secret.
 CREATE FUNCTION find_api_key(p_secret_hash BYTEA)
-RETURNS TABLE (tenant_id INT, key_id UUID, scopes TEXT[], live BOOLEAN)
+RETURNS TABLE (tenant_id INT, key_id UUID, scopes TEXT[], live BOOLEAN, use_is_news BOOLEAN)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
-  SELECT k.tenant_id, k.id, k.scopes, t.live
+  SELECT k.tenant_id, k.id, k.scopes, t.live,
+         k.last_used_at IS NULL OR k.last_used_at < clock_timestamp() - INTERVAL '1 minute'
     FROM public.api_key AS k JOIN public.tenant AS t ON t.tenant_id = k.tenant_id
    WHERE k.secret_hash = p_secret_hash
      AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
      AND (k.revoked_at IS NULL OR k.revoked_at > clock_timestamp())
 $$;
-COMMENT ON FUNCTION find_api_key(BYTEA) IS 'Tenant and scopes of an active key, by its SHA-256.';
+COMMENT ON FUNCTION find_api_key(BYTEA) IS 'Tenant and scopes of an active key, by its SHA-256, and whether last_used_at is due to be written.';
 
 CREATE FUNCTION find_provider_account(p_id UUID) RETURNS TABLE (tenant_id INT)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp

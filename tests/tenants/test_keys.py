@@ -31,6 +31,30 @@ async def test_a_key_proves_its_tenant_and_its_scopes(database: Database, tenant
     assert not principal.live
 
 
+async def test_the_use_of_a_key_is_noted_once_a_minute(
+    database: Database, tenant_id: int, admin_url: str
+) -> None:
+    key = await a_key(database, tenant_id)
+
+    async def last_used() -> object:
+        async with database.unit_of_work(tenant_id) as tx:
+            return await tx.fetchval("SELECT last_used_at FROM api_key WHERE id = $1", key.id)
+
+    assert await last_used() is None
+    await authenticate(database, key.secret)
+    first = await last_used()
+    await authenticate(database, key.secret)
+
+    assert first is not None
+    assert await last_used() == first
+    with psycopg.connect(admin_url) as admin:
+        admin.execute("UPDATE api_key SET last_used_at = last_used_at - INTERVAL '2 minutes'")
+    await authenticate(database, key.secret)
+    later = await last_used()
+    assert later is not None
+    assert later >= first  # type: ignore[operator] # two instants
+
+
 @pytest.mark.parametrize("guess", ["", "cf_", "cf_test_guess", "x" * 300, "cf_\x00", "cf_\ud800"])
 async def test_a_guess_proves_nothing(database: Database, guess: str) -> None:
     assert await authenticate(database, guess) is None

@@ -1,6 +1,7 @@
 """A newcomer's first minute, in a real browser: the page opens, the first tab makes a payment."""
 
 import asyncio
+import enum
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -112,11 +113,19 @@ class PaymentMethodInput:
     token: str
 
 
+@strawberry.enum
+class CaptureMode(enum.Enum):
+    AUTOMATIC = "AUTOMATIC"
+    MANUAL = "MANUAL"
+
+
 @strawberry.input
 class PaymentCreateInput:
     idempotency_key: str
     amount: MoneyInput
     method: PaymentMethodInput
+    capture_mode: CaptureMode = CaptureMode.AUTOMATIC
+    confirm: bool = True
 
 
 PaymentCreateResult = Annotated[

@@ -9,10 +9,14 @@ import pytest
 from graphql import (
     DocumentNode,
     GraphQLError,
+    GraphQLInputObjectType,
     GraphQLSchema,
     OperationDefinitionNode,
     build_schema,
+    get_nullable_type,
+    is_non_null_type,
     parse,
+    type_from_ast,
     validate,
 )
 from graphql.execution.values import get_variable_values
@@ -66,6 +70,43 @@ def test_prefilled_variables_are_what_the_operation_declares(
 
     assert not isinstance(values, list), [error.message for error in values]
     assert set(variables_of(operation)) == declared
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda path: path.stem)
+def test_prefilled_variables_leave_nothing_out_that_the_editor_would_underline(
+    operation: Path, schema: GraphQLSchema
+) -> None:
+    """The editor takes a field that must not be null for required, although it has a default."""
+    definition = definition_of(parse(operation.read_text()))
+    variables = variables_of(operation)
+
+    missing = [
+        path
+        for declared in definition.variable_definitions or ()
+        for path in missing_in(
+            variables[declared.variable.name.value],
+            type_from_ast(schema, declared.type),
+            declared.variable.name.value,
+        )
+    ]
+
+    assert missing == []
+
+
+def missing_in(value: Any, declared: Any, path: str) -> list[str]:
+    """Paths of the non-null fields that an input value does not give."""
+    kind = get_nullable_type(declared)
+    if not isinstance(kind, GraphQLInputObjectType):
+        return []
+    return [
+        found
+        for name, input_field in kind.fields.items()
+        for found in (
+            missing_in(value[name], input_field.type, f"{path}.{name}")
+            if name in value
+            else [f"{path}.{name}"] * is_non_null_type(input_field.type)
+        )
+    ]
 
 
 def test_every_tab_has_a_name_of_its_own_and_says_what_it_shows() -> None:

@@ -86,10 +86,9 @@ class BreakerState(Enum):
 class HealthLevel(Enum):
     """How a provider is doing, judged by its breakers."""
 
-    HEALTHY = _one("HEALTHY", description="Every breaker is closed.")
-    DEGRADED = _one("DEGRADED", description="Some breaker is not closed.")
-    DOWN = _one("DOWN", description="No breaker is closed.")
-    UNKNOWN = _one("UNKNOWN", description="Nothing was sent to it yet.")
+    HEALTHY = _one("HEALTHY", description="No breaker is open.")
+    DEGRADED = _one("DEGRADED", description="Some breaker is open.")
+    DOWN = _one("DOWN", description="Every breaker that ever changed is open.")
 
 
 @strawberry.enum(description="What the router decided about one candidate.")

@@ -36,7 +36,7 @@ class BreakerStatus:
 class ProviderHealth:
     level: HealthLevel = shown("Judged by the breakers.")
     unknown_outcomes: int = shown("Operations whose outcome is not known at this moment.")
-    breakers: list[BreakerStatus] = shown("The breakers that have seen a call.")
+    breakers: list[BreakerStatus] = shown("The breakers that have ever changed their state.")
 
 
 @strawberry.type(description="A provider account: one set of credentials at a provider.")

@@ -103,10 +103,11 @@ class ProviderHealth:
 
     @property
     def level(self) -> str:
-        """HEALTHY when every breaker is closed, DOWN when none is."""
+        """HEALTHY when no breaker is open, DOWN when all that ever changed are.
+
+        A breaker is reported when it changes: one that never did has been closed all along.
+        """
         closed = sum(breaker.state == "CLOSED" for breaker in self.breakers)
-        if not self.breakers:
-            return "UNKNOWN"
         if closed == len(self.breakers):
             return "HEALTHY"
         return "DEGRADED" if closed else "DOWN"

@@ -373,7 +373,7 @@ async def test_providers_show_what_they_can_do_and_how_they_are(api: Api, world:
     assert first["webhookUrl"] == f"https://pay.test/webhooks/{first['id']}"
     assert first["health"]["level"] == "DEGRADED"
     assert [each["state"] for each in first["health"]["breakers"]] == ["CLOSED", "OPEN"]
-    assert second["health"]["level"] == "UNKNOWN"
+    assert second["health"]["level"] == "HEALTHY"
     one = await api.ask(
         "query ($id: ID!) { provider(id: $id) { name } }", id=encode("prv", world.accounts[1])
     )

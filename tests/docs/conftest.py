@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.api.gateway import free_port, serving
@@ -38,6 +39,12 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         ".venv/bin/python": shutil.which("python", path=str(ROOT / ".venv" / "bin")) or "python",
     }
     with serving(environment, folder / "gateway.log", base):
+        # Webhooks a little late, as in life: else one may come before the answer it is about.
+        httpx.post(
+            f"http://127.0.0.1:{simulator_port}/_webhooks",
+            json={"delay_ms": [3000, 3000]},
+            trust_env=False,
+        ).raise_for_status()
         key = (data / "demo-key").read_text("ascii").strip()
         with Reader(base, key, here, environment) as newcomer:
             yield newcomer

@@ -17,6 +17,8 @@ export UV_PROJECT_ENVIRONMENT := .venv
 export UV_NO_PROGRESS := 1
 unexport VIRTUAL_ENV
 unexport PYTHONPATH
+# Compiling every module again at each start would more than double the time to the first answer.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -62,7 +64,7 @@ $(UV_STAMP):
 
 # The stamp keeps later runs off the network: uv runs only after the lock has changed.
 $(VENV_STAMP): $(UV_STAMP) uv.lock pyproject.toml
-	$(UV) sync --frozen --quiet
+	$(UV) sync --frozen --quiet --compile-bytecode
 	@touch $@
 
 .PHONY: help setup serve test check fix demo torture docs

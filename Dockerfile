@@ -6,7 +6,7 @@ ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
 RUN pip install --no-cache-dir --root-user-action=ignore uv==0.13.8
 WORKDIR /app
 COPY pyproject.toml uv.lock ./
-RUN uv sync --frozen --no-dev --compile-bytecode
+RUN uv sync --frozen --no-dev
 
 FROM python:3.13-slim
 RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin counterfoil \
@@ -28,6 +28,7 @@ COPY resolvers resolvers
 COPY schema schema
 COPY simulator simulator
 COPY counterfoil counterfoil
+RUN python -m compileall -q .
 ENV PATH=/app/.venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONUNBUFFERED=1 \

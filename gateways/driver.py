@@ -312,9 +312,12 @@ _MUST_MATCH = frozenset({OutcomeStatus.SUCCEEDED, OutcomeStatus.PENDING})
 def check_integrity(operation: Operation, outcome: Outcome) -> Outcome:
     """The outcome, unless it contradicts what was asked for: then UNKNOWN, with what it said kept.
 
-    A success must say how much; a success or an acceptance must not say another amount.
+    A success must say how much; a success or an acceptance must not say another amount. A void
+    says what was left of the hold, which nobody asked for.
     """
     if outcome.status not in _MUST_MATCH or outcome.amount == operation.amount:
+        return outcome
+    if outcome.amount is not None and operation.kind == "VOID":
         return outcome
     if outcome.amount is not None:
         failure = Failure("amount_mismatch", "the provider reports another amount")

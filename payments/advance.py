@@ -22,9 +22,12 @@ from gateways.port import Capability, HttpCall, Manifest, Outcome, OutcomeStatus
 from gateways.routing import RoutingDecision
 from gateways.store import load as load_account
 from gateways.store import load_all
-from payments import store, writing
-from payments.dispatch import (
-    Charge,
+from payments import reading, writing
+from payments.evidence import open_conclusion
+from payments.facts import Fact, horizon_passed, unanswered
+from payments.model import OPENINGS, Aggregate, Evidence, Operation, OperationStatus
+from payments.sending import (
+    Instruction,
     LeaseLost,
     Route,
     Sending,
@@ -33,9 +36,6 @@ from payments.dispatch import (
     open_token,
     stored_calls,
 )
-from payments.evidence import open_conclusion
-from payments.facts import Fact, horizon_passed, unanswered
-from payments.model import Aggregate, Evidence, Operation, OperationKind, OperationStatus
 from payments.services import PaymentServices
 
 ACTOR: Final = "worker"
@@ -43,7 +43,6 @@ RESENDS_MAX: Final = 5
 """Looks after which a request the provider never saw is not sent again: the intent is too old."""
 WINDOW_MARGIN: Final = timedelta(hours=1)
 """How long before a provider forgets keys we stop repeating requests."""
-_OPENINGS: Final = frozenset({OperationKind.SALE, OperationKind.AUTHORIZE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +107,9 @@ async def advance(services: PaymentServices, claim: Claim) -> None:
 async def _load(services: PaymentServices, claim: Claim) -> _Task | None:
     """What was claimed, as it is now; None if there is nothing left to do."""
     async with services.database.unit_of_work(claim.tenant_id) as tx:
-        payment = await store.lock_by_operation(tx, claim.tenant_id, claim.id)
+        payment = await reading.lock_by_operation(tx, claim.tenant_id, claim.id)
         assert payment is not None, claim
-        aggregate = await store.load(tx, claim.tenant_id, payment)
+        aggregate = await reading.load(tx, claim.tenant_id, payment)
         operation = aggregate.operation(claim.id)
         if operation.fence != claim.fence or not operation.is_open:
             return None
@@ -126,12 +125,14 @@ async def _load(services: PaymentServices, claim: Claim) -> _Task | None:
 
 async def _send(task: _Task) -> None:
     services, operation, payment = task.services, task.operation, task.aggregate.payment
-    token = open_token(services, payment) if operation.kind in _OPENINGS else None
-    charge = Charge(payment, token)
-    prepared = services.dispatcher.prepare(task.account, charge.operation(operation, task.account))
+    token = open_token(services, payment) if operation.kind in OPENINGS else None
+    instruction = Instruction(payment, token)
+    prepared = services.dispatcher.prepare(
+        task.account, instruction.operation(operation, task.account)
+    )
     sending = Sending(
         operation,
-        charge,
+        instruction,
         task.account,
         prepared,
         fence=task.claim.fence,
@@ -142,7 +143,7 @@ async def _send(task: _Task) -> None:
 
 async def _route(task: _Task) -> Route | None:
     """The routing decision of the attempt, for going on from it."""
-    if task.operation.kind not in _OPENINGS:
+    if task.operation.kind not in OPENINGS:
         return None
     async with task.services.database.unit_of_work(task.claim.tenant_id) as tx:
         accounts = await load_all(tx, task.services.vault, task.claim.tenant_id)
@@ -175,7 +176,7 @@ async def _look_up(task: _Task, age: timedelta) -> None:
     kill_point("lookup.before")
     looked = await task.services.dispatcher.lookup(
         task.account,
-        Charge(task.aggregate.payment).operation(task.operation, task.account),
+        Instruction(task.aggregate.payment).operation(task.operation, task.account),
         correlation_id=task.operation.correlation_id,
     )
     kill_point("lookup.answered")
@@ -225,8 +226,8 @@ def _may_resend(task: _Task, age: timedelta) -> bool:
 async def _resend(task: _Task, looked: LookedUp | None = None) -> None:
     """Repeat the stored request with its key, to learn what it came to."""
     services, operation, payment = task.services, task.operation, task.aggregate.payment
-    token = open_token(services, payment) if operation.kind in _OPENINGS else None
-    if operation.kind in _OPENINGS and token is None:
+    token = open_token(services, payment) if operation.kind in OPENINGS else None
+    if operation.kind in OPENINGS and token is None:
         await _learn(task, [], looked)
         return
     kill_point("resend.before")
@@ -236,7 +237,7 @@ async def _resend(task: _Task, looked: LookedUp | None = None) -> None:
 
     dispatched = await services.dispatcher.replay(
         task.account,
-        Charge(payment, token).operation(operation, task.account),
+        Instruction(payment, token).operation(operation, task.account),
         task.calls,
         refuse,
         correlation_id=operation.correlation_id,

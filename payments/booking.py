@@ -15,6 +15,7 @@ from core.money import Money
 from ledger import AccountRef, Direction, HoldState, Layer, Leg, Posting
 from payments import recipes
 from payments.discrepancies import Discrepancy, insert
+from payments.due import release_is_due
 from payments.errors import InsufficientFunds
 from payments.model import (
     Aggregate,
@@ -24,7 +25,6 @@ from payments.model import (
     Refund,
     opening_of,
 )
-from payments.postings import release_is_due
 from payments.recipes import Cause, HoldPart, Part, Share, Split
 
 _log = structlog.get_logger()

@@ -11,13 +11,13 @@ from core.database import Tx
 from gateways.port import Capability
 from payments.charging import CONFIRMABLE, refuse_unknown
 from payments.commands import Actor, CancelPayment, PaymentResult
-from payments.confirm import answer_again
-from payments.dispatch import Sending
 from payments.errors import InvalidState, Unsupported
-from payments.following import Step, refuse_while_uncertain, take_step
 from payments.idempotency import Request
 from payments.model import OperationKind, OperationStatus, PaymentStatus
+from payments.replay import answer_again
+from payments.sending import Sending
 from payments.services import PaymentServices
+from payments.step import Step, refuse_while_uncertain, take_step
 
 MUTATION: Final = "paymentCancel"
 VOIDABLE: Final = (

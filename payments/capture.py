@@ -14,13 +14,13 @@ from gateways.port import Capability
 from payments.amounts import capturable, free_position
 from payments.charging import refuse_unknown
 from payments.commands import Actor, CapturePayment, PaymentResult
-from payments.confirm import answer_again
-from payments.dispatch import Sending
 from payments.errors import AmountExceeded, FieldProblem, InvalidState, ValidationFailed
-from payments.following import Step, refuse_while_uncertain, take_step
 from payments.idempotency import Request
 from payments.model import OperationKind, OperationStatus, Payment, PaymentStatus
+from payments.replay import answer_again
+from payments.sending import Sending
 from payments.services import PaymentServices
+from payments.step import Step, refuse_while_uncertain, take_step
 
 MUTATION: Final = "paymentCapture"
 CAPTURABLE: Final = (PaymentStatus.AUTHORIZED, PaymentStatus.PARTIALLY_CAPTURED)

@@ -16,6 +16,7 @@ from events.catalogue import Amount, DiscrepancyFact, PaymentFact, RefundFact
 from payments import booking, writing
 from payments.booking import Bookings
 from payments.discrepancies import Discrepancy, insert
+from payments.due import required
 from payments.facts import intent
 from payments.model import (
     PAYMENT_ENDED,
@@ -29,7 +30,6 @@ from payments.model import (
     RefundStatus,
     Says,
 )
-from payments.postings import required
 from payments.projection import project, project_operation
 from payments.writing import Begun
 

@@ -13,20 +13,9 @@ from core.database import Tx
 from core.errors import Conflict
 from core.identifiers import encode
 from core.killpoints import kill_point
-from payments import store, writing
+from payments import reading, writing
 from payments.change import Change
 from payments.commands import Actor, Method
-from payments.dispatch import (
-    Charge,
-    Route,
-    Sending,
-    begin_charge,
-    carry_out,
-    find_route,
-    open_token,
-    prepare_charge,
-    seal_token,
-)
 from payments.errors import (
     FieldProblem,
     InvalidState,
@@ -38,6 +27,17 @@ from payments.errors import (
 from payments.methods import method_of
 from payments.model import Aggregate, OperationStatus, Payment, PaymentStatus
 from payments.risk import assess
+from payments.sending import (
+    Instruction,
+    Route,
+    Sending,
+    begin_charge,
+    carry_out,
+    find_route,
+    open_token,
+    prepare_charge,
+    seal_token,
+)
 from payments.services import PaymentServices
 
 CONFIRMABLE: Final = (
@@ -101,7 +101,7 @@ async def charge(
 
 async def _plan(services: PaymentServices, actor: Actor, payment_id: UUID, wish: Wish) -> _Plan:
     async with services.database.unit_of_work(actor.tenant_id) as tx:
-        aggregate = await store.read(tx, actor.tenant_id, payment_id)
+        aggregate = await reading.read(tx, actor.tenant_id, payment_id)
         if aggregate is None:
             raise NotFound(encode("pay", payment_id))
         payment = _wished(services, aggregate.payment, wish)
@@ -109,7 +109,9 @@ async def _plan(services: PaymentServices, actor: Actor, payment_id: UUID, wish:
         if token is None or not payment.provider_amount or payment.status not in CONFIRMABLE:
             return _Plan(payment, token)
         found = await find_route(tx, services, actor.tenant_id, payment, token)
-    sending, found = prepare_charge(services, Charge(payment, token), found, actor.correlation_id)
+    sending, found = prepare_charge(
+        services, Instruction(payment, token), found, actor.correlation_id
+    )
     return _Plan(payment, token, sending, None if sending else found)
 
 
@@ -136,9 +138,9 @@ async def _begin(services: PaymentServices, actor: Actor, plan: _Plan, claim_key
         if not await claim_key(tx, operation_id):
             return False
         kill_point("confirm.key_written")
-        locked = await store.lock(tx, actor.tenant_id, wanted.id)
+        locked = await reading.lock(tx, actor.tenant_id, wanted.id)
         assert locked is not None, "payments are never deleted"
-        before = await store.load(tx, actor.tenant_id, locked)
+        before = await reading.load(tx, actor.tenant_id, locked)
         check_confirmable(before, has_method=plan.token is not None)
         if locked.version != wanted.version:
             raise PaymentMoved(id=wanted.id)

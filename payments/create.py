@@ -20,17 +20,6 @@ from payments import writing
 from payments.booking import accounts_of
 from payments.change import Change
 from payments.commands import Actor, CaptureMode, CreatePayment, PaymentResult
-from payments.confirm import answer_again, keep_rejection
-from payments.dispatch import (
-    Charge,
-    Route,
-    Sending,
-    begin_charge,
-    carry_out,
-    find_route,
-    prepare_charge,
-    seal_token,
-)
 from payments.errors import (
     FieldProblem,
     InsufficientFunds,
@@ -41,7 +30,18 @@ from payments.errors import (
 from payments.idempotency import Request, remember
 from payments.methods import client_secret, method_of
 from payments.model import Aggregate, Payment, PaymentStatus
+from payments.replay import answer_again, keep_rejection
 from payments.risk import assess
+from payments.sending import (
+    Instruction,
+    Route,
+    Sending,
+    begin_charge,
+    carry_out,
+    find_route,
+    prepare_charge,
+    seal_token,
+)
 from payments.services import PaymentServices
 
 MUTATION: Final = "paymentCreate"
@@ -136,7 +136,9 @@ async def _prepare(command: CreatePayment, actor: Actor, services: PaymentServic
         if not command.confirm or token is None or not payment.provider_amount:
             return _Intent(payment)
         found = await find_route(tx, services, actor.tenant_id, payment, token)
-    sending, found = prepare_charge(services, Charge(payment, token), found, actor.correlation_id)
+    sending, found = prepare_charge(
+        services, Instruction(payment, token), found, actor.correlation_id
+    )
     return _Intent(payment, sending, None if sending else found)
 
 

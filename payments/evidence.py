@@ -13,11 +13,12 @@ from uuid import UUID
 from core.database import Tx
 from core.identifiers import MalformedId, decode, encode, new_id
 from gateways.port import ProviderEvent
-from payments import store
+from payments import reading
 from payments.change import Change
 from payments.discrepancies import Discrepancy, insert
 from payments.facts import Fact, as_evidence
 from payments.model import (
+    OPENINGS,
     Aggregate,
     Evidence,
     Operation,
@@ -78,11 +79,11 @@ async def open_conclusion(
     somebody else holds it by now: what was learnt is kept all the same. `looks` counts how often
     the provider was asked for this.
     """
-    payment = await store.lock_by_operation(tx, tenant_id, operation_id)
+    payment = await reading.lock_by_operation(tx, tenant_id, operation_id)
     assert payment is not None, operation_id
-    before = await store.load(tx, tenant_id, payment)
+    before = await reading.load(tx, tenant_id, payment)
     operation = before.operation(operation_id)
-    known = (await store.evidence_of(tx, tenant_id, [operation_id]))[operation_id]
+    known = (await reading.evidence_of(tx, tenant_id, [operation_id]))[operation_id]
     change = Change(
         stage=stage,
         tenant_id=tenant_id,
@@ -265,13 +266,10 @@ async def _by_our_id(
     return id
 
 
-_OPENINGS: Final = [OperationKind.SALE.value, OperationKind.AUTHORIZE.value]
-
-
 def _kinds_of(event: ProviderEvent) -> list[str] | None:
     if event.operation_kind is None:
         return None
-    return _OPENINGS if event.operation_kind in _OPENINGS else [event.operation_kind]
+    return [*OPENINGS] if event.operation_kind in OPENINGS else [event.operation_kind]
 
 
 _FOLLOWING: Final = frozenset(
@@ -295,10 +293,10 @@ async def record_external(  # noqa: PLR0917 - the order of find_operation, and o
     if event.payment_ref is None or event.operation_kind not in _FOLLOWING:
         return None
     payment_id = await _payment_of(tx, tenant_id, provider_account_id, event.payment_ref)
-    payment = await store.lock(tx, tenant_id, payment_id) if payment_id else None
+    payment = await reading.lock(tx, tenant_id, payment_id) if payment_id else None
     if payment is None:
         return None
-    before = await store.load(tx, tenant_id, payment)
+    before = await reading.load(tx, tenant_id, payment)
     kind = OperationKind(event.operation_kind)
     same = next((o for o in before.operations if _is_same(o, kind, event)), None)
     if same is not None:
@@ -337,7 +335,7 @@ async def _payment_of(
         tenant_id,
         provider_account_id,
         payment_ref,
-        _OPENINGS,
+        [*OPENINGS],
     )
     return id
 

@@ -63,20 +63,11 @@ def as_evidence(operation: Operation, fact: Fact) -> Evidence:
 
 def _checked(operation: Operation, outcome: Outcome) -> Outcome:
     """The outcome, UNKNOWN where it contradicts what was asked for."""
-    void = operation.kind is OperationKind.VOID
-    if void and outcome.failure is not None and outcome.failure.code == AMOUNT_MISMATCH:
-        return Outcome(
-            OutcomeStatus.SUCCEEDED,
-            outcome.provider_ref,
-            outcome.amount,
-            raw_status=outcome.raw_status,
-            occurred_at=outcome.occurred_at,
-        )
     if outcome.status not in (OutcomeStatus.SUCCEEDED, OutcomeStatus.REVERSED):
         return outcome
     if outcome.amount is None:
         return _doubted(outcome, "unparseable", "success without an amount")
-    if void or outcome.amount == operation.money:
+    if operation.kind is OperationKind.VOID or outcome.amount == operation.money:
         return outcome
     return _doubted(outcome, AMOUNT_MISMATCH, "the provider reports another amount")
 

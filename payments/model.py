@@ -75,6 +75,10 @@ class OperationKind(enum.StrEnum):
     REFUND = "REFUND"
 
 
+OPENINGS: Final = frozenset({OperationKind.SALE, OperationKind.AUTHORIZE})
+"""What opens an attempt; everything else follows from one of them."""
+
+
 class OperationStatus(enum.StrEnum):
     """What is known about one provider call."""
 

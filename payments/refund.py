@@ -14,10 +14,8 @@ from payments.amounts import free_position, refundable
 from payments.capture import amount_of
 from payments.charging import refuse_unknown
 from payments.commands import Actor, CreateRefund, RefundResult
-from payments.confirm import keep_rejection
-from payments.dispatch import Sending
+from payments.due import REQUESTED
 from payments.errors import InsufficientFunds, InvalidState
-from payments.following import Step, take_step
 from payments.idempotency import Request, resume
 from payments.model import (
     REFUND_FREED,
@@ -28,9 +26,11 @@ from payments.model import (
     Refund,
     RefundStatus,
 )
-from payments.postings import REQUESTED
 from payments.projection import counts_as_taken
+from payments.replay import keep_rejection
+from payments.sending import Sending
 from payments.services import PaymentServices
+from payments.step import Step, take_step
 
 MUTATION: Final = "refundCreate"
 REFUNDABLE: Final = (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_CAPTURED)

@@ -7,12 +7,12 @@ from core.database import Tx
 from core.identifiers import encode
 from gateways.port import Capability
 from gateways.store import load as load_account
-from payments import store
+from payments import reading
 from payments.advance import advance
 from payments.commands import Actor, PaymentResult, SyncPayment
-from payments.dispatch import LeaseLost
 from payments.errors import NotFound, Unsupported
 from payments.model import Operation, OperationStatus
+from payments.sending import LeaseLost
 from payments.services import PaymentServices
 
 _ASKED = (
@@ -29,7 +29,7 @@ async def sync(command: SyncPayment, actor: Actor, services: PaymentServices) ->
     Raises: NotFound, Unsupported (the provider cannot be asked).
     """
     async with services.database.unit_of_work(actor.tenant_id) as tx:
-        aggregate = await store.read(tx, actor.tenant_id, command.payment_id)
+        aggregate = await reading.read(tx, actor.tenant_id, command.payment_id)
         if aggregate is None:
             raise NotFound(encode("pay", command.payment_id))
         uncertain = [o for o in aggregate.operations if o.status in _ASKED]

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from core.database import Database, Tx
 from core.identifiers import encode
-from payments import store
+from payments import reading
+from payments.due import required
 from payments.model import PAYMENT_ENDED, Aggregate, Evidence
-from payments.postings import required
 from payments.projection import project, project_operation
 
 _BATCH: Final = 200
@@ -70,11 +70,11 @@ async def verify(database: Database, tenant_id: int) -> AsyncIterator[Difference
 
 async def _verify_one(tx: Tx, tenant_id: int, payment_id: UUID) -> list[Difference]:
     """Under the lock, so that no change is seen half."""
-    payment = await store.lock(tx, tenant_id, payment_id)
+    payment = await reading.lock(tx, tenant_id, payment_id)
     if payment is None:
         return []
-    stored = await store.load(tx, tenant_id, payment)
-    evidence = await store.evidence_of(tx, tenant_id, [o.id for o in stored.operations])
+    stored = await reading.load(tx, tenant_id, payment)
+    evidence = await reading.evidence_of(tx, tenant_id, [o.id for o in stored.operations])
     return list(compare(stored, evidence))
 
 

@@ -1,6 +1,6 @@
 """Payments in the database: what is new is inserted, what changed is saved in one statement.
 
-Called under the lock on the payment's row (payments.store).
+Called under the lock on the payment's row (payments.reading).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -47,9 +47,9 @@ from payments import (
     confirm,
     create,
     find_operation,
+    reading,
     record_external,
     refund,
-    store,
     sync,
     verify,
 )
@@ -206,7 +206,7 @@ class World:
 
     async def see(self, payment_id: UUID) -> Aggregate:
         async with self.database.unit_of_work(self.tenant_id) as tx:
-            seen = await store.read(tx, self.tenant_id, payment_id)
+            seen = await reading.read(tx, self.tenant_id, payment_id)
         assert seen is not None
         return seen
 

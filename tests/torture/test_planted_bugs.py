@@ -93,7 +93,7 @@ PLANTED = (
     ),
     Planted(
         "evidence dropped after a lost lease",
-        "payments/dispatch.py",
+        "payments/sending.py",
         "        operation = _retry_later(services, change, sending, operation)\n",
         "        if change.before.operation(operation.id).fence != sending.fence:\n"
         "            raise LeaseLost(operation=operation.id)\n"

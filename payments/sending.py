@@ -32,10 +32,12 @@ from gateways.store import load_all
 from gateways.transcript import Exchange, pack_call, unpack_call
 from payments import writing
 from payments.change import Change
+from payments.due import CREDIT_HELD
 from payments.evidence import open_conclusion
 from payments.facts import Fact, horizon_passed, intent, nothing_sent
 from payments.model import (
     ATTEMPT_ENDED,
+    OPENINGS,
     PAYMENT_ENDED,
     Aggregate,
     Attempt,
@@ -47,11 +49,9 @@ from payments.model import (
     Payment,
     Says,
 )
-from payments.postings import CREDIT_HELD
 from payments.services import PaymentServices
 from payments.writing import Begun, Call
 
-_OPENINGS: Final = frozenset({OperationKind.SALE, OperationKind.AUTHORIZE})
 _RETRY_SECONDS: Final = 1.0
 _RETRY_SECONDS_MAX: Final = 600.0
 RETRY_HORIZON: Final = timedelta(hours=24)
@@ -65,7 +65,7 @@ class LeaseLost(Conflict):
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class Instruction:
     """What a provider is told about a payment. The token is never stored or shown in clear."""
 
     payment: Payment
@@ -109,16 +109,11 @@ class Sending:
     """
 
     operation: Operation
-    charge: Charge
+    instruction: Instruction
     account: ProviderAccount
     prepared: PreparedOperation
     fence: int = 1
     route: Route | None = None
-
-    @property
-    def first_call_moves_money(self) -> bool:
-        """Whether SENT can be written together with the intent."""
-        return self.prepared.call is not None
 
 
 # ---- preparing, without any I/O but reading the accounts
@@ -213,11 +208,11 @@ def _opening_kind(payment: Payment) -> OperationKind:
 
 
 def prepare_charge(
-    services: PaymentServices, charge: Charge, found: Route, correlation_id: str
+    services: PaymentServices, instruction: Instruction, found: Route, correlation_id: str
 ) -> tuple[Sending | None, Route]:
     """A charge ready for the first provider that can express it; None when none can."""
     while (account_id := found.decision.chosen) is not None:
-        account, payment = found.accounts[account_id], charge.payment
+        account, payment = found.accounts[account_id], instruction.payment
         operation = new_operation(
             payment,
             new_id(),
@@ -227,9 +222,9 @@ def prepare_charge(
             correlation_id=correlation_id,
         )
         found = replace(found, tried=found.tried | {account_id})
-        prepared = services.dispatcher.prepare(account, charge.operation(operation, account))
+        prepared = services.dispatcher.prepare(account, instruction.operation(operation, account))
         if prepared.refusal is None:
-            return Sending(operation, charge, account, prepared, route=found), found
+            return Sending(operation, instruction, account, prepared, route=found), found
         failure = prepared.refusal.failure
         reason = failure.message if failure else "cannot be expressed"
         found = replace(found, decision=found.decision.after_failure(account_id, reason))
@@ -377,7 +372,7 @@ async def _conclude(
 def _told(services: PaymentServices, sending: Sending, outcome: Outcome) -> list[Fact | Evidence]:
     """What the answer says. A capture, void or refund that could not be sent is tried again."""
     now, operation = services.clock.now(), sending.operation
-    if operation.kind not in _OPENINGS and may_try_again(outcome):
+    if operation.kind not in OPENINGS and may_try_again(outcome):
         told: list[Fact | Evidence] = [nothing_sent(operation, sending.fence, outcome.failure, now)]
         if operation.created_at is not None and now - operation.created_at > RETRY_HORIZON:
             told.append(horizon_passed(operation, now))
@@ -431,14 +426,14 @@ def _next_provider(
     reason = outcome.failure.message if outcome.failure else outcome.status.value
     decision = found.decision.after_failure(sending.account.id, reason)
     following, _ = prepare_charge(
-        services, sending.charge, replace(found, decision=decision), operation.correlation_id
+        services, sending.instruction, replace(found, decision=decision), operation.correlation_id
     )
     return begin_charge(services, change, following) if following else None
 
 
 def _exhausted(sending: Sending, operation: Operation, outcome: Outcome) -> RoutingDecision | None:
     """The decision, when nobody could take the charge and nothing was sent."""
-    nobody = operation.status is OperationStatus.NOT_EXECUTED and operation.kind in _OPENINGS
+    nobody = operation.status is OperationStatus.NOT_EXECUTED and operation.kind in OPENINGS
     if not nobody or sending.route is None or outcome.status is not OutcomeStatus.NOT_EXECUTED:
         return None
     reason = outcome.failure.message if outcome.failure else "nothing was sent"

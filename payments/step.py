@@ -13,10 +13,9 @@ from core.killpoints import kill_point
 from gateways.accounts import ProviderAccount
 from gateways.port import Capability
 from gateways.store import load as load_account
-from payments import store
+from payments import reading
 from payments.change import Change
 from payments.commands import Actor
-from payments.dispatch import Charge, Sending, begin_sending, carry_out, new_operation
 from payments.errors import (
     InvalidState,
     NotFound,
@@ -32,6 +31,7 @@ from payments.model import (
     OperationStatus,
     opening_of,
 )
+from payments.sending import Instruction, Sending, begin_sending, carry_out, new_operation
 from payments.services import PaymentServices
 
 Decide = Callable[[Tx, "Step"], Awaitable[Sending | None]]
@@ -99,11 +99,13 @@ class Step:
             final=final,
             prior_amount=prior_amount,
         )
-        charge = Charge(payment)
-        prepared = self.services.dispatcher.prepare(account, charge.operation(operation, account))
+        instruction = Instruction(payment)
+        prepared = self.services.dispatcher.prepare(
+            account, instruction.operation(operation, account)
+        )
         if prepared.refusal is not None:
             raise Unsupported(kind.value, account.name)
-        sending = Sending(operation, charge, account, prepared)
+        sending = Sending(operation, instruction, account, prepared)
         return begin_sending(self.services, self.change, sending, posts)
 
 
@@ -135,12 +137,12 @@ async def take_step(
         if not await remember(tx, actor, request, resource):
             return Taken(new=False)
         kill_point(f"{stage}.key_written")
-        payment = await store.lock(tx, actor.tenant_id, payment_id)
+        payment = await reading.lock(tx, actor.tenant_id, payment_id)
         if payment is None:
             raise NotFound(encode("pay", payment_id))
         if expected_version is not None and expected_version != payment.version:
             raise VersionConflict(expected_version, payment.version)
-        before = await store.load(tx, actor.tenant_id, payment)
+        before = await reading.load(tx, actor.tenant_id, payment)
         change = Change(
             stage,
             actor.tenant_id,

@@ -5,6 +5,7 @@ Safe to run at every start: what exists is kept, addresses that moved are told a
 
 import contextlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from counterfoil.settings import Settings
 from gateways.accounts import ProviderAccount
 from gateways.port import WEBHOOK_SECRET
 from gateways.simulator import SimulatorAdapter
-from gateways.store import NewProviderAccount, add, load_all, move
+from gateways.store import NewProviderAccount, add, load_all, save
 from tenants import SCOPES, TenantNotFound, authenticate, find_tenant, issue
 
 DEMO_TENANT: Final = "demo"
@@ -87,7 +88,8 @@ async def ensure_simulator_accounts(
                     tx, vault, tenant_id, simulator_url, name=name, priority=priority
                 )
             elif existing[name].base_url != simulator_url:
-                await move(tx, tenant_id, existing[name].id, simulator_url)
+                moved = replace(existing[name], base_url=simulator_url)
+                await save(tx, vault, tenant_id, moved)
         wanted = {name for name, _ in names}
         return [a for a in await load_all(tx, vault, tenant_id) if a.name in wanted]
 

@@ -1,4 +1,4 @@
-"""Provider accounts in the database: added, read with their secrets opened, secrets rotated."""
+"""Provider accounts in the database: added, read with their secrets opened, changed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -103,34 +103,35 @@ async def load(tx: Tx, vault: Vault, tenant_id: int, account_id: UUID) -> Provid
     return _opened(row, vault)
 
 
-async def replace_secrets(
-    tx: Tx, vault: Vault, tenant_id: int, account_id: UUID, secrets: Mapping[str, Sequence[str]]
-) -> None:
-    """Put new secret values in place of all old ones. Raises: ProviderNotFound."""
-    done = await tx.execute(
-        """UPDATE provider_account
-              SET secrets_sealed = $3, version = version + 1, updated_at = clock_timestamp()
-            WHERE tenant_id = $1 AND id = $2""",
+async def load_named(tx: Tx, vault: Vault, tenant_id: int, name: str) -> ProviderAccount:
+    """One account by its name, locked for a change. Raises: ProviderNotFound."""
+    row = await tx.fetchrow(
+        "SELECT * FROM provider_account WHERE tenant_id = $1 AND name = $2 FOR NO KEY UPDATE",
         tenant_id,
-        account_id,
-        _seal(vault, account_id, secrets),
+        name,
     )
-    if done != "UPDATE 1":
-        raise ProviderNotFound(id=encode("prv", account_id))
+    if row is None:
+        raise ProviderNotFound(name=name)
+    return _opened(row, vault)
 
 
-async def move(tx: Tx, tenant_id: int, account_id: UUID, base_url: str) -> None:
-    """The provider is reached elsewhere now. Raises: ProviderNotFound."""
+async def save(tx: Tx, vault: Vault, tenant_id: int, account: ProviderAccount) -> None:
+    """Write what an operator may change of an account. Raises: ProviderNotFound."""
     done = await tx.execute(
         """UPDATE provider_account
-              SET base_url = $3, version = version + 1, updated_at = clock_timestamp()
+              SET base_url = $3, priority = $4, enabled = $5, secrets_sealed = $6,
+                  breaker_policy = $7, version = version + 1, updated_at = clock_timestamp()
             WHERE tenant_id = $1 AND id = $2""",
         tenant_id,
-        account_id,
-        base_url.rstrip("/"),
+        account.id,
+        account.base_url.rstrip("/"),
+        account.priority,
+        account.enabled,
+        _seal(vault, account.id, account.secrets),
+        asdict(account.breaker_policy),
     )
     if done != "UPDATE 1":
-        raise ProviderNotFound(id=encode("prv", account_id))
+        raise ProviderNotFound(id=encode("prv", account.id))
 
 
 async def publish_health(database: Database, status: BreakerStatus) -> None:

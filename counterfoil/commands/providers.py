@@ -1,7 +1,10 @@
 """Provider accounts of a tenant."""
 
+import enum
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.table import Table
@@ -27,15 +30,22 @@ PROBE_SECONDS = 10.0
 
 providers = typer.Typer(help="Provider accounts of a tenant.", no_args_is_help=True)
 
-SecretFile = Annotated[
-    Path,
-    typer.Option(
-        exists=True,
-        dir_okay=False,
-        readable=True,
-        help="File with the secret; further lines are older ones that are still accepted.",
-    ),
-]
+_SECRET_FILE = typer.Option(
+    exists=True,
+    dir_okay=False,
+    readable=True,
+    help="File with the secret; further lines are older ones that are still accepted.",
+)
+
+
+def _checked_url(url: str | None) -> str | None:
+    parts = urlsplit(url or "")
+    if url is not None and not (parts.scheme in {"http", "https"} and parts.hostname):
+        raise typer.BadParameter("must be like https://api.provider.example")
+    return url
+
+
+_URL = typer.Option(help="Where the provider is reached.", callback=_checked_url)
 
 
 class EmptySecret(Rejected):
@@ -46,17 +56,25 @@ class ProviderSilent(Unavailable):
     """The provider did not answer as it should."""
 
 
-class ProviderNotFound(Rejected):
-    """There is no provider account of this name."""
+class NothingToChange(Rejected):
+    """Say what to change; `providers update --help` lists it."""
+
+
+class BreakerMode(enum.StrEnum):
+    """What the circuit breaker of an account does."""
+
+    NORMAL = "normal"
+    WATCH = "watch"
+    OPEN = "open"
 
 
 @providers.command("add")
 def add_provider(  # noqa: PLR0917 - the command's options
     adapter: Annotated[str, typer.Option(help="Name of the adapter: stripe, simulator …")],
     name: Annotated[str, typer.Option(help="Short name; part of ledger paths.")],
-    base_url: Annotated[str, typer.Option(help="Where the provider is reached.")],
-    secret_key_file: SecretFile,
-    webhook_secret_file: SecretFile,
+    base_url: Annotated[str, _URL],
+    secret_key_file: Annotated[Path, _SECRET_FILE],
+    webhook_secret_file: Annotated[Path, _SECRET_FILE],
     omit: Annotated[
         list[str] | None, typer.Option(help="Optional request field not to send; repeatable.")
     ] = None,
@@ -130,21 +148,89 @@ def list_providers(tenant: TenantName = "demo") -> None:
     out.print(for_tenant(tenant, run))
 
 
+@providers.command("update")
+def update_provider(  # noqa: PLR0917 - the command's options
+    name: Annotated[str, typer.Argument(help="Name of the account.")],
+    enabled: Annotated[
+        bool | None,
+        typer.Option(
+            "--enable/--disable", help="A disabled account gets no new payments; open ones go on."
+        ),
+    ] = None,
+    priority: Annotated[int | None, typer.Option(help="Smaller is tried first.")] = None,
+    base_url: Annotated[str | None, _URL] = None,
+    secret_key_file: Annotated[Path | None, _SECRET_FILE] = None,
+    webhook_secret_file: Annotated[Path | None, _SECRET_FILE] = None,
+    breaker: Annotated[
+        BreakerMode | None,
+        typer.Option(help="normal; watch: count and report only; open: let no call through."),
+    ] = None,
+    failures_to_open: Annotated[
+        int | None, typer.Option(min=1, help="Failures in a row that open the breaker.")
+    ] = None,
+    reset_seconds: Annotated[
+        float | None, typer.Option(min=0.1, max=300, help="Pause before it is tried again.")
+    ] = None,
+    tenant: TenantName = "demo",
+) -> None:
+    """Change an account. Running processes follow within one call; the audit log keeps it."""
+    from core.crypto import Vault
+    from core.identifiers import encode
+    from gateways.store import load_named, save
+    from tenants import record
+
+    policy: dict[str, Any] = {
+        "failures_to_open": failures_to_open,
+        "reset_seconds": reset_seconds,
+        "dry_run": breaker and breaker is BreakerMode.WATCH,
+        "forced_open": breaker and breaker is BreakerMode.OPEN,
+    }
+    columns = {"enabled": enabled, "priority": priority, "base_url": base_url}
+
+    async def run(database: "Database", tenant_id: int, settings: "Settings") -> str:
+        vault = Vault(encryption_key_of(settings))
+        async with database.unit_of_work(tenant_id) as tx:
+            before = await load_named(tx, vault, tenant_id, name)
+            after = replace(
+                before,
+                **_given(columns),
+                secrets={
+                    **before.secrets,
+                    **_new_secrets(before, secret_key_file, webhook_secret_file),
+                },
+                breaker_policy=replace(before.breaker_policy, **_given(policy)),
+            )
+            if after == before:
+                raise NothingToChange
+            await save(tx, vault, tenant_id, after)
+            await record(
+                tx,
+                tenant_id,
+                actor=operator(),
+                action="provider.update",
+                subject=encode("prv", before.id),
+                before=_audited(before),
+                after=_audited(after) | {"secrets_replaced": after.secrets != before.secrets},
+                correlation_id=fresh_correlation_id(),
+            )
+        return f"{name} is changed."
+
+    out.print(for_tenant(tenant, run), highlight=False, markup=False)
+
+
 @providers.command("test")
 def try_provider(
     name: Annotated[str, typer.Argument(help="Name of the account.")], tenant: TenantName = "demo"
 ) -> None:
     """Ask a provider whether it answers with these credentials. Moves no money."""
     from core.crypto import Vault
-    from gateways.store import load_all
+    from gateways.store import load_named
 
     async def run(database: "Database", tenant_id: int, settings: "Settings") -> str:
+        vault = Vault(encryption_key_of(settings))
         async with database.unit_of_work(tenant_id) as tx:
-            accounts = await load_all(tx, Vault(encryption_key_of(settings)), tenant_id)
-        for account in accounts:
-            if account.name == name:
-                return await _probe(account)
-        raise ProviderNotFound(name=name)
+            account = await load_named(tx, vault, tenant_id, name)
+        return await _probe(account)
 
     out.print(for_tenant(tenant, run), highlight=False, markup=False)
 
@@ -186,6 +272,30 @@ def _key_name(manifest: "Manifest") -> str:
 
     [name] = [name for name in manifest.secret_fields if name != WEBHOOK_SECRET]
     return name
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _new_secrets(
+    account: "ProviderAccount", key: Path | None, webhook: Path | None
+) -> dict[str, tuple[str, ...]]:
+    from counterfoil.wiring import built_in_adapters
+    from gateways.port import WEBHOOK_SECRET
+
+    manifest = built_in_adapters().of(account.adapter).manifest
+    files = {_key_name(manifest): key, WEBHOOK_SECRET: webhook}
+    return {name: tuple(_secrets(path)) for name, path in files.items() if path is not None}
+
+
+def _audited(account: "ProviderAccount") -> dict[str, object]:
+    return {
+        "enabled": account.enabled,
+        "priority": account.priority,
+        "base_url": account.base_url,
+        "breaker_policy": asdict(account.breaker_policy),
+    }
 
 
 def _secrets(path: Path) -> list[str]:

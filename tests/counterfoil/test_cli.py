@@ -1,5 +1,6 @@
 """The command line prints what was asked for; its errors are one line, never a trace."""
 
+import base64
 import os
 import re
 import subprocess
@@ -101,6 +102,76 @@ def test_a_key_is_made_listed_rotated_and_revoked(
         acts = admin.execute("SELECT action, actor FROM audit_log ORDER BY id").fetchall()
     assert [act for act, _ in acts] == ["key.issue", "key.issue", "key.revoke"]
     assert all(actor.startswith("cli") for _, actor in acts)
+
+
+def test_a_provider_is_added_changed_and_listed(
+    fresh_database_url: str, fresh_admin_url: str, tenant_name: str, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    environment = {
+        "DATABASE_URL": fresh_database_url,
+        "COUNTERFOIL_ENCRYPTION_KEY": base64.b64encode(bytes(32)).decode(),
+    }
+
+    def providers(*arguments: str) -> str:
+        ended = run("providers", *arguments, "--tenant", tenant_name, **environment)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    def state() -> tuple[bytes, dict[str, object]]:
+        with psycopg.connect(fresh_admin_url) as admin:
+            row = admin.execute(
+                "SELECT secrets_sealed, to_jsonb(p) FROM provider_account AS p"
+            ).fetchone()
+        assert row is not None
+        return row
+
+    secret.write_text("sk_first")
+    files = ("--secret-key-file", str(secret), "--webhook-secret-file", str(secret))
+    providers(
+        "add", "--adapter", "stripe", "--name", "till", "--base-url", "https://a.example", *files
+    )
+    first, _ = state()
+
+    changed = (
+        "--disable --priority 7 --base-url https://b.example --breaker open --failures-to-open 3"
+    )
+    assert providers("update", "till", *changed.split()) == "till is changed.\n"
+    sealed, row = state()
+    assert sealed != first
+    assert (row["enabled"], row["priority"], row["base_url"]) == (False, 7, "https://b.example")
+    policy = row["breaker_policy"]
+    assert isinstance(policy, dict)
+    assert (policy["forced_open"], policy["dry_run"], policy["failures_to_open"]) == (
+        True,
+        False,
+        3,
+    )
+    assert "disabled" in providers("list")
+
+    secret.write_text("sk_second\nsk_first\n")
+    providers("update", "till", "--enable", "--breaker", "watch", "--secret-key-file", str(secret))
+    _, row = state()
+    policy = row["breaker_policy"]
+    assert isinstance(policy, dict)
+    assert (row["enabled"], policy["forced_open"], policy["dry_run"]) == (True, False, True)
+    assert (row["priority"], policy["failures_to_open"]) == (7, 3)
+
+    with psycopg.connect(fresh_admin_url) as admin:
+        acts = admin.execute("SELECT action, audit_log::TEXT FROM audit_log ORDER BY id").fetchall()
+    assert [act for act, _ in acts] == ["provider.add", "provider.update", "provider.update"]
+    assert '"secrets_replaced": true' in acts[-1][1].replace('""', '"')
+    assert not any("sk_" in text for _, text in acts)
+
+    for arguments, message in [
+        (("update", "till", "--enable"), "Say what to change"),
+        (("update", "nobody", "--enable"), "There is no such provider account"),
+        (("update", "till", "--base-url", "nonsense"), "must be like https://"),
+    ]:
+        ended = run("providers", *arguments, "--tenant", tenant_name, **environment)
+        assert ended.returncode != 0
+        assert message in ended.stderr
+        assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize(

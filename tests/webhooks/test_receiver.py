@@ -3,19 +3,21 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from core.identifiers import encode, new_id
-from gateways.store import replace_secrets
+from gateways.store import load, save
 from tests.payments.world import VAULT
 from tests.webhooks.desk import Desk, an_event
 
 
 async def rotate(desk: Desk, *secrets: str) -> None:
-    values = {"secret_key": ["k"], "webhook_secret": list(secrets)}
-    async with desk.world.database.unit_of_work(desk.world.tenant_id) as tx:
-        await replace_secrets(tx, VAULT, desk.world.tenant_id, desk.world.accounts[0], values)
+    tenant_id = desk.world.tenant_id
+    async with desk.world.database.unit_of_work(tenant_id) as tx:
+        account = await load(tx, VAULT, tenant_id, desk.world.accounts[0])
+        await save(tx, VAULT, tenant_id, replace(account, secrets={"webhook_secret": secrets}))
 
 
 async def test_a_proven_callback_is_kept_as_it_came(desk: Desk) -> None:

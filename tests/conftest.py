@@ -4,6 +4,7 @@ With pytest-xdist the controller owns the server and tells the workers its addre
 as cf_app, the role the product runs as; `admin_url` is for tampering.
 """
 
+import gc
 import itertools
 import os
 import shutil
@@ -53,6 +54,11 @@ def pytest_configure_node(node: Any) -> None:
         except Exception as error:  # noqa: BLE001 - reported by each test that needs the server
             node.config.counterfoil_server = {"error": f"{type(error).__name__}: {error}"}
     node.workerinput["counterfoil_server"] = node.config.counterfoil_server
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected stays: the garbage collector need not look at it again."""
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

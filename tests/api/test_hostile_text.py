@@ -16,8 +16,8 @@ from tests.api.sending import mutate, post
 
 pytestmark = pytest.mark.timeout(120)
 SETTINGS = {"COUNTERFOIL_LOG_LEVEL": "debug"}
-BODIES_MIN = 2_000
-CARD_NUMBERS = 200
+BODIES_MIN = 600
+CARD_NUMBERS = 80
 
 
 def with_everywhere(mutation: str, right: Json, number: str) -> tuple[Json, set[str]]:

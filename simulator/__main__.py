@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from simulator.books import FolderInUse
 from simulator.server import serve
 
 
@@ -29,6 +30,9 @@ def main() -> int:
         serve(arguments.host, arguments.port, arguments.data, arguments.public_url)
     except OSError as error:
         print(f"simulator: {arguments.host}:{arguments.port}: {error.strerror}", file=sys.stderr)  # noqa: T201 - a program's output
+        return 1
+    except FolderInUse as error:
+        print(f"simulator: another one keeps its books in {error}", file=sys.stderr)  # noqa: T201 - a program's output
         return 1
     except KeyboardInterrupt:
         pass  # the usual way to end it

@@ -10,7 +10,8 @@ import fcntl
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -68,6 +69,18 @@ class _Unit:
             self._future.set_result(self._result)
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Nobody else keeps books in the folder while the block runs. Raises: FolderInUse."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "simulator.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise FolderInUse(str(folder)) from error
+        yield
+
+
 class Books:
     """Open with `async with`; `run` is the only way in."""
 
@@ -77,13 +90,6 @@ class Books:
         self._thread = threading.Thread(target=self._write, name="simulator-books")
 
     async def __aenter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (self._folder / "simulator.lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise FolderInUse(str(self._folder)) from error
         self._connection = _connect(self._folder / "simulator.sqlite3")
         self._thread.start()
         return self
@@ -92,7 +98,6 @@ class Books:
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         self._connection.close()
-        self._lock.close()
 
     async def run(self, work: Callable[[Tx], Result]) -> Result:
         """Do `work` in the next batch; returns after its commit. Raises what `work` raises."""

@@ -8,7 +8,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from simulator.app import DROP, create_app
-from simulator.books import Books
+from simulator.books import Books, alone_in
 
 _KEEP_ALIVE_SECONDS: Final = 30
 _GRACE_SECONDS: Final = 2
@@ -26,24 +26,25 @@ class DroppableProtocol(HttpToolsProtocol):
 def serve(host: str, port: int, folder: Path, public_url: str | None) -> None:
     """Serve until SIGTERM or SIGINT. Port 0 takes a free one; the line printed names it.
 
-    Raises: OSError when the address is taken.
+    Raises: OSError when the address is taken; FolderInUse.
     """
-    listener = _listen(host, port)
-    bound = listener.getsockname()[1]
-    url = public_url or f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{bound}"  # noqa: S104 - compared, not bound
-    config = uvicorn.Config(
-        create_app(Books(folder), url),
-        http=DroppableProtocol,
-        ws="none",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
-    print(f"simulator on {url}, books in {folder}", flush=True)  # noqa: T201 - a program's output
-    uvicorn.Server(config).run(sockets=[listener])
+    with alone_in(folder):
+        listener = _listen(host, port)
+        bound = listener.getsockname()[1]
+        url = public_url or f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{bound}"  # noqa: S104 - compared, not bound
+        config = uvicorn.Config(
+            create_app(Books(folder), url),
+            http=DroppableProtocol,
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        print(f"simulator on {url}, books in {folder}", flush=True)  # noqa: T201 - a program's output
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

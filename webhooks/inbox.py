@@ -35,7 +35,8 @@ async def keep(  # noqa: PLR0917 - whose, what it says, where it belongs
              FROM unnest($3::UUID[], $4::TEXT[], $5::TEXT[])
                   WITH ORDINALITY AS event (id, event_id, kind, place)
             ORDER BY place
-           ON CONFLICT ON CONSTRAINT inbound_webhook_event_unique DO NOTHING""",
+           ON CONFLICT (tenant_id, provider_account_id, provider_event_id)
+             WHERE provider_event_id IS NOT NULL DO NOTHING""",
         tenant_id,
         account_id,
         [new_id() for _ in events],

@@ -1,0 +1,93 @@
+"""Plans made while tables are tiny, when every index looks alike, must still be the right ones.
+
+Every key begins with the tenant, so on empty tables any index seems to do.
+"""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+LOOKUPS = [
+    ("payment WHERE tenant_id = $1::INT AND id = $2::UUID", "payment_pkey"),
+    (
+        "payment WHERE tenant_id = $1::INT AND reference = $2::TEXT",
+        "payment_reference_unique",
+    ),
+    (
+        "payment_attempt WHERE tenant_id = $1::INT AND payment_id = $2::UUID ORDER BY number",
+        "payment_attempt_number_unique",
+    ),
+    ("refund WHERE tenant_id = $1::INT AND id = $2::UUID", "refund_pkey"),
+    ("refund WHERE tenant_id = $1::INT AND payment_id = $2::UUID", "refund_by_payment"),
+    (
+        "provider_operation WHERE tenant_id = $1::INT AND id = $2::UUID",
+        "provider_operation_pkey",
+    ),
+    (
+        "provider_operation WHERE tenant_id = $1::INT AND payment_id = $2::UUID ORDER BY id",
+        "provider_operation_by_payment",
+    ),
+    (
+        "provider_operation WHERE tenant_id = $1::INT AND provider_account_id = $2::UUID"
+        " AND provider_ref = $3::TEXT",
+        "provider_operation_by_ref",
+    ),
+    (
+        "provider_operation WHERE next_action_at <= $1::TIMESTAMPTZ",
+        "provider_operation_due",
+    ),
+    (
+        "evidence WHERE tenant_id = $1::INT AND operation_id = $2::UUID",
+        "evidence_dedup_unique",
+    ),
+    (
+        "idempotency_key WHERE tenant_id = $1::INT AND principal_scope = $2::TEXT"
+        " AND mutation = $3::TEXT AND key = $4::TEXT",
+        "idempotency_key_pkey",
+    ),
+    (
+        "inbound_webhook WHERE tenant_id = $1::INT AND id = $2::UUID",
+        "inbound_webhook_pkey",
+    ),
+    (
+        "inbound_webhook WHERE tenant_id = $1::INT AND provider_account_id = $2::UUID"
+        " AND provider_event_id = $3::TEXT",
+        "inbound_webhook_event_unique",
+    ),
+    (
+        "inbound_webhook WHERE next_action_at <= $1::TIMESTAMPTZ",
+        "inbound_webhook_due",
+    ),
+    (
+        "outbox WHERE tenant_id = $1::INT AND aggregate_id = $2::UUID ORDER BY id",
+        "outbox_by_aggregate",
+    ),
+    ("outbox WHERE sequence IS NULL", "outbox_unsequenced"),
+]
+
+
+@pytest.fixture(params=["never analysed", "analysed while empty"])
+def connection(
+    request: pytest.FixtureRequest, fresh_admin_url: str
+) -> Iterator[psycopg.Connection[tuple[str]]]:
+    admin = psycopg.connect(fresh_admin_url, autocommit=True)
+    if request.param == "analysed while empty":
+        admin.execute("ANALYZE")
+    for setting in ("plan_cache_mode = force_generic_plan", "enable_seqscan = off"):
+        admin.execute(f"SET {setting}".encode())
+    yield admin
+    admin.close()
+
+
+def test_each_lookup_goes_straight_to_its_row(connection: psycopg.Connection[tuple[str]]) -> None:
+    wrong = []
+    for number, (question, index) in enumerate(LOOKUPS):
+        connection.execute(f"PREPARE q{number} AS SELECT * FROM {question}".encode())
+        given = ", ".join(["NULL"] * question.count("$"))
+        execute = f"EXPLAIN EXECUTE q{number}" + (f" ({given})" if given else "")
+        plan = "\n".join(row[0] for row in connection.execute(execute.encode()))
+        if f"{index} " not in plan or "Filter" in plan or "Sort" in plan:
+            wrong.append(f"{question}\n{plan}")
+
+    assert not wrong, "\n\n".join(wrong)

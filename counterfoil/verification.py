@@ -66,7 +66,7 @@ async def _verify(settings: Settings, tenant: str | None, screen: Console) -> bo
     finally:
         await database.close()
     verdict = "no difference" if not found else f"{found} differences"
-    screen.print(f"verified {len(tenants)} tenants: {verdict}")
+    screen.print(f"tenants verified: {len(tenants)}; {verdict}")
     return not found
 
 

@@ -6,6 +6,7 @@ python -m tests.payments.crash '{"url": …, "tenant_id": …, "do": "create", �
 import asyncio
 import json
 import sys
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,13 +15,15 @@ from core.database import Database, DatabaseSettings
 from core.money import Money
 from payments import Actor, CapturePayment, CreateRefund, capture, create, refund
 from payments.advance import advance
-from tests.payments.world import a_payment, some_services
+from tests.payments.world import MovingClock, a_payment, some_services
 
 
 async def main(wanted: dict[str, Any]) -> None:
     database = await Database.open(DatabaseSettings(wanted["url"], pool_size=2))
     actor = Actor(wanted["tenant_id"], "key:test", "server", "request-crash")
-    async with some_services(database) as services:
+    clock = MovingClock()
+    clock.ahead = timedelta(seconds=wanted.get("later", 0))
+    async with some_services(database, clock) as services:
         match wanted["do"]:
             case "create":
                 await create(a_payment(key=wanted["key"]), actor, services)

@@ -104,12 +104,12 @@ async def test_finding_out_survives_the_death_of_the_worker(
 ) -> None:
     world.simulator.fault("drop_before", match={"method": "POST"}, times=1)
     payment_id = await world.pay()
-    await asyncio.sleep(2)  # the provider's own delay before "not found" means anything
     await world.make_due(payment_id)
     operation = await world.operation(payment_id)
     claims = await PaymentWork(world.services).claim(100)
     (claim,) = [claim for claim in claims if claim.id == operation.id]
-    wanted = {"do": "advance", "operation_id": str(claim.id), "fence": claim.fence}
+    # In a while, since at first "not found" means nothing.
+    wanted = {"do": "advance", "operation_id": str(claim.id), "fence": claim.fence, "later": 10}
     assert await die(database_url, world, kill_at, **wanted) == KILLED
 
     await world.later(payment_id, rounds=2)

@@ -29,8 +29,8 @@ LOOKUPS = [
         "provider_operation_by_payment",
     ),
     (
-        "provider_operation WHERE tenant_id = $1::INT AND provider_account_id = $2::UUID"
-        " AND provider_ref = $3::TEXT",
+        """provider_operation WHERE tenant_id = $1::INT AND provider_account_id = $2::UUID
+             AND provider_ref = $3::TEXT""",
         "provider_operation_by_ref",
     ),
     (
@@ -42,8 +42,8 @@ LOOKUPS = [
         "evidence_dedup_unique",
     ),
     (
-        "idempotency_key WHERE tenant_id = $1::INT AND principal_scope = $2::TEXT"
-        " AND mutation = $3::TEXT AND key = $4::TEXT",
+        """idempotency_key WHERE tenant_id = $1::INT AND principal_scope = $2::TEXT
+             AND mutation = $3::TEXT AND key = $4::TEXT""",
         "idempotency_key_pkey",
     ),
     (
@@ -51,8 +51,8 @@ LOOKUPS = [
         "inbound_webhook_pkey",
     ),
     (
-        "inbound_webhook WHERE tenant_id = $1::INT AND provider_account_id = $2::UUID"
-        " AND provider_event_id = $3::TEXT",
+        """inbound_webhook WHERE tenant_id = $1::INT AND provider_account_id = $2::UUID
+             AND provider_event_id = $3::TEXT""",
         "inbound_webhook_event_unique",
     ),
     (

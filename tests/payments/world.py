@@ -1,5 +1,6 @@
 """A tenant with two simulator accounts, and short ways to say what happens to it."""
 
+import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator
@@ -167,6 +168,13 @@ class World:
             self.clock.ahead += timedelta(seconds=seconds)
             await self.make_due(payment_id)
             await self.work()
+
+    async def somebody_waits_for_a_lock(self) -> None:
+        """Return once a statement stands at a lock that another one holds."""
+        waiting = """SELECT 1 FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+                      WHERE NOT l.granted AND a.datname = current_database()"""
+        while not await self.rows(waiting):  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.01)
 
     async def tell(self, operation_id: UUID, *facts: Fact) -> Aggregate:
         """Facts about an operation, each in a unit of work of its own."""

@@ -401,7 +401,7 @@ async def test_a_failure_half_way_leaves_no_trace_but_the_row(desk: Desk) -> Non
         await tx.fetch("SELECT 1 FROM payment WHERE tenant_id = $1 FOR UPDATE", world.tenant_id)
         claims = await desk.claim()
         working = [asyncio.create_task(desk.processor.advance(claim)) for claim in claims]
-        await asyncio.sleep(0.2)  # it stands at the payment's lock, the row in hand
+        await desk.world.somebody_waits_for_a_lock()  # the payment's, the row in hand
         for task in working:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)

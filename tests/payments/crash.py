@@ -1,15 +1,14 @@
-"""A process that does one thing and may be killed on the way: KILL_AT names where.
-
-python -m tests.payments.crash '{"url": …, "tenant_id": …, "do": "create", …}'
-"""
+"""A process that does one thing and dies at a named place on the way."""
 
 import asyncio
-import json
-import sys
+import importlib
+import multiprocessing
+import os
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
+from core import killpoints
 from core.claims import Claim
 from core.database import Database, DatabaseSettings
 from core.money import Money
@@ -17,8 +16,26 @@ from payments import Actor, CapturePayment, CreateRefund, capture, create, refun
 from payments.advance import advance
 from tests.payments.world import MovingClock, a_payment, some_services
 
+_FORKS: Final = multiprocessing.get_context("forkserver")
+# Each process starts with all modules loaded, by a fork of one that never ran an event loop.
+_FORKS.set_forkserver_preload([__name__])
 
-async def main(wanted: dict[str, Any]) -> None:
+
+async def die(kill_at: str, wanted: dict[str, Any]) -> int | None:
+    """Do what is wanted in a process that is killed at `kill_at`; how it ended."""
+    process = _FORKS.Process(target=_run, args=(kill_at, wanted))
+    process.start()
+    await asyncio.to_thread(process.join)
+    return process.exitcode
+
+
+def _run(kill_at: str, wanted: dict[str, Any]) -> None:
+    os.environ["KILL_AT"] = kill_at
+    importlib.reload(killpoints)  # which reads it once
+    asyncio.run(_do(wanted))
+
+
+async def _do(wanted: dict[str, Any]) -> None:
     database = await Database.open(DatabaseSettings(wanted["url"], pool_size=2))
     actor = Actor(wanted["tenant_id"], "key:test", "server", "request-crash")
     clock = MovingClock()
@@ -41,7 +58,3 @@ async def main(wanted: dict[str, Any]) -> None:
             case other:
                 raise ValueError(other)
     await database.close()
-
-
-if __name__ == "__main__":
-    asyncio.run(main(json.loads(sys.argv[1])))

@@ -1,29 +1,18 @@
 """The process dies at a named place; another one goes on: one effect, booked once."""
 
-import asyncio
-import json
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.killpoints import EXIT_STATUS
 from payments.advance import PaymentWork
+from tests.payments import crash
 from tests.payments.world import World, a_key
 
-ROOT = Path(__file__).resolve().parents[2]
-KILLED = 137
 
-
-async def die(url: str, world: World, kill_at: str, **wanted: Any) -> int:
-    """Do it in another process that is killed at `kill_at`; return how it ended."""
-    asked = json.dumps({"url": url, "tenant_id": world.tenant_id, **wanted})
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.payments.crash", asked,
-        cwd=ROOT, env={**os.environ, "KILL_AT": kill_at}, stdout=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    return await process.wait()
+async def die(url: str, world: World, kill_at: str, **wanted: Any) -> int | None:
+    """Do it in another process that is killed at `kill_at`; how it ended."""
+    return await crash.die(kill_at, {"url": url, "tenant_id": world.tenant_id, **wanted})
 
 
 CREATE = [
@@ -45,7 +34,7 @@ async def test_a_payment_survives_the_death_of_its_process(
     world: World, database_url: str, kill_at: str
 ) -> None:
     key = a_key()
-    assert await die(database_url, world, kill_at, do="create", key=key) == KILLED
+    assert await die(database_url, world, kill_at, do="create", key=key) == EXIT_STATUS
     for row in await world.rows("SELECT id FROM payment WHERE tenant_id = $1", world.tenant_id):
         await world.later(row["id"], rounds=2)
 
@@ -75,7 +64,7 @@ async def test_a_step_survives_the_death_of_its_process(
     key = a_key()
     payment_id = await (world.authorize() if do == "capture" else world.pay())
     wanted = {"do": do, "key": key, "payment_id": str(payment_id)}
-    assert await die(database_url, world, kill_at, **wanted) == KILLED
+    assert await die(database_url, world, kill_at, **wanted) == EXIT_STATUS
     await world.later(payment_id, rounds=2)
 
     if do == "capture":
@@ -110,7 +99,7 @@ async def test_finding_out_survives_the_death_of_the_worker(
     (claim,) = [claim for claim in claims if claim.id == operation.id]
     # In a while, since at first "not found" means nothing.
     wanted = {"do": "advance", "operation_id": str(claim.id), "fence": claim.fence, "later": 10}
-    assert await die(database_url, world, kill_at, **wanted) == KILLED
+    assert await die(database_url, world, kill_at, **wanted) == EXIT_STATUS
 
     await world.later(payment_id, rounds=2)
 

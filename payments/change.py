@@ -16,7 +16,7 @@ from events.catalogue import Amount, DiscrepancyFact, PaymentFact, RefundFact
 from payments import booking, writing
 from payments.booking import Bookings
 from payments.discrepancies import Discrepancy, insert
-from payments.due import required
+from payments.due import required, succeeded_void
 from payments.facts import intent
 from payments.model import (
     PAYMENT_ENDED,
@@ -129,7 +129,11 @@ class Change:
         completed_at = None if projected.is_open else projected.completed_at or self.at
         projected = replace(projected, completed_at=completed_at)
         self.after = project(self.after.with_operation(projected))
-        return self._require(projected)
+        posted = self._require(projected)
+        void = succeeded_void(self.after, projected)
+        if void is not None and void.id != projected.id:
+            self._require(void)  # it may have waited for this step to end
+        return posted
 
     def _require(self, operation: Operation) -> Operation:
         """Post what the evidence demands and was not posted yet."""

@@ -312,7 +312,7 @@ CREATE TABLE evidence (
   facts JSONB NOT NULL DEFAULT '{}',
   provider_event_id TEXT,
   dedup_key TEXT NOT NULL,
-  occurred_at TIMESTAMPTZ NOT NULL,
+  occurred_at TIMESTAMPTZ NOT NULL CONSTRAINT evidence_of_this_age CHECK (occurred_at >= '1970-01-01Z' AND occurred_at < '2300-01-01Z'),
   received_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
   note TEXT,
   PRIMARY KEY (tenant_id, id),

@@ -446,6 +446,39 @@ async def test_nobody_to_charge_is_said_and_the_same_key_tries_again(world: Worl
     await world.check()
 
 
+async def test_a_key_that_was_answered_with_a_decline_never_charges_afterwards(
+    world: World,
+) -> None:
+    """Not even where another key could not be sent since, so that the payment may be tried."""
+    payment_id = await world.pay(None)
+    await world.confirm(payment_id, "tok_decline_hard", key="declined")
+    world.simulator.fault("refuse")
+    with pytest.raises(NoProviderAvailable):
+        await world.confirm(payment_id, "tok_success", key="nobody-there")
+    world.simulator.client.delete("/_faults")
+
+    await world.confirm(payment_id, "tok_decline_hard", key="declined")
+
+    assert world.effects() == []
+    await world.confirm(payment_id, "tok_success", key="nobody-there")
+    assert world.effects() == [("charge", 1000)]
+    await world.check()
+
+
+async def test_a_key_tries_again_with_its_own_method(world: World) -> None:
+    payment_id = await world.pay(None)
+    await set_enabled(world, enabled=False)
+    for token in ("tok_success", "tok_decline_hard"):
+        with pytest.raises(NoProviderAvailable):
+            await world.confirm(payment_id, token, key=token)
+    await set_enabled(world, enabled=True)
+
+    await world.confirm(payment_id, "tok_success", key="tok_success")
+
+    assert (await world.see(payment_id)).payment.status == "CAPTURED"
+    assert world.effects() == [("charge", 1000)]
+
+
 async def test_risk_rules_refuse_before_any_provider_hears_of_it(world: World) -> None:
     async with world.database.unit_of_work(world.tenant_id) as tx:
         await tx.execute(

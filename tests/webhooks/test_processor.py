@@ -1,9 +1,7 @@
 """The inbox worked through: facts reach the books once, nothing is lost or believed too soon."""
 
 import asyncio
-import random
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -484,28 +482,3 @@ async def test_a_row_keeps_what_was_proven(desk: Desk) -> None:
     for change in ("payload = 'x'", "provider_event_id = 'x'", "headers = '{}'"):
         with pytest.raises(asyncpg.PostgresError):
             await desk.world.rows(f"UPDATE inbound_webhook SET {change}")
-
-
-async def test_replay_knows_only_the_rows_of_its_tenant(desk: Desk) -> None:
-    await desk.deliver(an_event())
-    row: Any = await desk.only()
-    async with desk.world.database.unit_of_work(desk.world.tenant_id + 1_000_000) as tx:
-        found = await replay(tx, desk.world.tenant_id, [row["id"]], desk.world.clock.now())
-
-    assert found == []
-
-
-async def test_those_who_replay_the_same_rows_in_other_orders_do_not_block_each_other(
-    desk: Desk,
-) -> None:
-    for _ in range(40):
-        await desk.deliver(an_event())
-    ids = [row["id"] for row in await desk.inbox()]
-    world = desk.world
-
-    async def replay_shuffled(seed: int) -> int:
-        order = random.Random(seed).sample(ids, len(ids))
-        async with world.database.unit_of_work(world.tenant_id) as tx:
-            return len(await replay(tx, world.tenant_id, order, world.clock.now()))
-
-    assert await asyncio.gather(*map(replay_shuffled, range(16))) == [40] * 16

@@ -14,7 +14,7 @@ from core.crypto import Vault
 from core.database import Database, DatabaseSettings
 from counterfoil.breaker_reports import BreakerReports
 from counterfoil.settings import Settings
-from events import EventMetrics, Sequencer, keep_measuring
+from events import EventMetrics, Feed, Sequencer, keep_measuring
 from gateways.breaker import Breakers
 from gateways.dispatcher import Dispatcher
 from gateways.metrics import GatewayMetrics
@@ -39,6 +39,7 @@ class Product:
     processor: Processor
     event_metrics: EventMetrics
     sequencer: Sequencer
+    feed: Feed
 
 
 def built_in_adapters() -> Registry:
@@ -59,6 +60,7 @@ async def open_product(settings: Settings, metrics: CollectorRegistry) -> AsyncI
             beside = [
                 tasks.create_task(reports.write(database), name="breaker-reports"),
                 tasks.create_task(keep_measuring(database, product.event_metrics), name="lag"),
+                tasks.create_task(product.feed.follow(), name="feed"),
             ]
             try:
                 yield product
@@ -98,7 +100,7 @@ def _wire(
         lease_seconds=settings.lease_seconds,
     )
     callbacks = WebhookMetrics(metrics)
-    event_metrics = EventMetrics(metrics)
+    event_metrics, feed = EventMetrics(metrics), Feed(database, rng)
     return Product(
         settings=settings,
         database=database,
@@ -113,5 +115,6 @@ def _wire(
         ),
         processor=Processor(payments=payments, random=rng, metrics=callbacks),
         event_metrics=event_metrics,
-        sequencer=Sequencer(database, rng, event_metrics),
+        sequencer=Sequencer(database, rng, event_metrics, numbered=feed.look),
+        feed=feed,
     )

@@ -19,6 +19,8 @@ GRANT INSERT (tenant_id, public_id, aggregate_type, aggregate_id, type, payload,
 
 CREATE FUNCTION sequence_outbox(p_limit INT) RETURNS INT
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+-- Its plans live as long as the session, and may have been made while the table was tiny.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
   tenants INT[];

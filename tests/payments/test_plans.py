@@ -63,7 +63,7 @@ LOOKUPS = [
         "outbox WHERE tenant_id = $1::INT AND aggregate_id = $2::UUID ORDER BY id",
         "outbox_by_aggregate",
     ),
-    ("outbox WHERE sequence IS NULL ORDER BY id", "outbox_unsequenced"),
+    ("outbox WHERE sequence IS NULL", "outbox_unsequenced"),
     (
         "outbox WHERE tenant_id = $1::INT AND sequence > $2::BIGINT ORDER BY sequence",
         "outbox_by_sequence",

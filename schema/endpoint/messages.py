@@ -5,6 +5,7 @@ Source: https://github.com/graphql/graphql-over-http, https://github.com/enisden
 """
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from strawberry.http.async_base_view import AsyncWebSocketAdapter
@@ -83,7 +84,8 @@ class Messages(AsyncWebSocketAdapter):
         if self.is_closed:
             return
         self.is_closed = True
-        await self._pass({"type": "websocket.close", "code": code, "reason": reason})
+        with suppress(WebSocketDisconnected):
+            await self._pass({"type": "websocket.close", "code": code, "reason": reason})
 
     async def _pass(self, message: dict[str, Any]) -> None:
         try:

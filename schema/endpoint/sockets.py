@@ -32,6 +32,10 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
     Operation,
 )
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
+    Message,
+    SubscribeMessage,
+)
 from strawberry.types.unset import UNSET
 
 from core.errors import Unavailable
@@ -42,7 +46,7 @@ from schema.endpoint.documents import DocumentStore, Prepared
 from schema.endpoint.messages import Messages
 from schema.endpoint.metrics import GraphQLMetrics
 from schema.endpoint.ports import Authenticate, Caller, ContextFactory, Limits, Unauthenticated
-from schema.endpoint.problems import HttpProblem, Refusal
+from schema.endpoint.problems import HttpProblem, LimitExceeded, Refusal
 from schema.endpoint.request import GRAPHQL_JSON, GraphQLRequest, request_of
 
 log = structlog.get_logger(__name__)
@@ -105,7 +109,6 @@ class _Handler(BaseGraphQLTransportWSHandler[Any, None]):
             root_value=None,
             schema=cast("Any", None),
             connection_init_wait_timeout=timedelta(seconds=sockets.limits.init_seconds),
-            max_subscriptions_per_connection=sockets.limits.subscriptions,
         )
         self.connection_params: dict[str, Any] = {}
         self._sockets = sockets
@@ -139,6 +142,16 @@ class _Handler(BaseGraphQLTransportWSHandler[Any, None]):
 
     # ---- what is wanted
 
+    async def handle_subscribe(self, message: SubscribeMessage) -> None:
+        """The protocol's part; too many at once are refused with a code, like all else."""
+        most = self._sockets.limits.subscriptions
+        if self.connection_acknowledged and len(self.operations) >= most:
+            text = f"A socket carries at most {most} subscriptions at once."
+            refused = answer_refusal(LimitExceeded("subscriptions", most, text), GRAPHQL_JSON)
+            await self.send_message(_errors(message["id"], refused.payload))
+        else:
+            await super().handle_subscribe(message)
+
     async def run_operation(self, operation: Operation[Any, None]) -> None:
         """One subscription, to its end."""
         sockets = self._sockets
@@ -152,7 +165,7 @@ class _Handler(BaseGraphQLTransportWSHandler[Any, None]):
                     )
             await operation.send_operation_message({"id": operation.id, "type": "complete"})
         except _Refused as refused:
-            await self._refuse(operation, refused.errors)
+            await operation.send_operation_message(_errors(operation.id, refused.payload))
         except Unauthenticated:
             await self._wire.close(messages.FORBIDDEN, "Forbidden")
         except WebSocketDisconnected:
@@ -164,26 +177,20 @@ class _Handler(BaseGraphQLTransportWSHandler[Any, None]):
             if sockets.metrics:
                 sockets.metrics.subscriptions.dec()
 
-    async def _refuse(self, operation: Operation[Any, None], errors: list[dict[str, Any]]) -> None:
-        message: Any = {"id": operation.id, "type": "error", "payload": errors}
-        await operation.send_operation_message(message)
-
     async def _answers(
         self, operation: Operation[Any, None]
     ) -> AsyncGenerator[dict[str, Any], None]:
         """A payload for each event. Raises: _Refused, Unauthenticated."""
         try:
             prepared, asked = self._prepare(operation)
-            caller = await self._identify()
-            prepared.admit(asked.variables, caller, self._sockets.limits)
+            caller = await self._admit(prepared, asked)
             context = self._sockets.context(self._request, caller)
             executor, source = await self._begin(prepared, asked, context)
             is_first = True
             async with aclosing(_events(source, prepared)) as events:
                 async for event in events:
                     if not is_first:
-                        caller = await self._identify()
-                        prepared.admit(asked.variables, caller, self._sockets.limits)
+                        await self._admit(prepared, asked)
                     is_first = False
                     yield answer_result(await self._execute(executor, event), GRAPHQL_JSON).payload
         except HttpProblem as problem:
@@ -192,6 +199,12 @@ class _Handler(BaseGraphQLTransportWSHandler[Any, None]):
             raise _Refused(answer_refusal(refusal, GRAPHQL_JSON).payload) from None
         except Unavailable as error:
             raise _Refused(answer_unavailable(error).payload) from None
+
+    async def _admit(self, prepared: Prepared, asked: GraphQLRequest) -> Caller:
+        """Who it is now, and that it may. Raises: Unauthenticated, Unavailable, Refusal."""
+        caller = await self._identify()
+        prepared.admit(asked.variables, caller, self._sockets.limits)
+        return caller
 
     def _prepare(self, operation: Operation[Any, None]) -> tuple[Prepared, GraphQLRequest]:
         members = {
@@ -244,8 +257,12 @@ class _Refused(Exception):
     """The subscription ends with these errors."""
 
     def __init__(self, payload: dict[str, Any]) -> None:
-        self.errors: list[dict[str, Any]] = payload["errors"]
+        self.payload = payload
         super().__init__()
+
+
+def _errors(id: str, payload: dict[str, Any]) -> Message:
+    return cast("Message", {"id": id, "type": "error", "payload": payload["errors"]})
 
 
 async def _events(source: AsyncIterable[Any], prepared: Prepared) -> AsyncGenerator[object, None]:

@@ -26,6 +26,9 @@ from core.errors import Unavailable
 Tx: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 """The handle of an open unit of work."""
 
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+"""A connection that is nobody else's."""
+
 Result = TypeVar("Result")
 
 CONFLICT_RETRIES_MAX: Final = 5
@@ -37,6 +40,13 @@ _TIMEOUTS: Final = {
     "idle_in_transaction_session_timeout": "10000",
 }
 """Milliseconds. No statement, lock or idle unit of work may hold others up for longer."""
+
+_NOTICE_THE_DEAD: Final = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
+"""Seconds, seconds, probes: the server notices within 11 s that nobody is there any more."""
 
 _CONFLICTS: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 _TIMED_OUT: Final = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
@@ -89,9 +99,7 @@ class Database:
     @classmethod
     async def open(cls, settings: DatabaseSettings) -> "Database":
         """Connect. Raises: DatabaseUnavailable."""
-        session_settings = dict(_TIMEOUTS)
-        if settings.role:
-            session_settings["role"] = settings.role
+        session_settings = _session_settings(settings)
         try:
             pool = await asyncpg.create_pool(
                 settings.url,
@@ -167,6 +175,36 @@ class Database:
             raise _unwrapped(error) from error
         except _CONNECTION_LOST as error:
             raise DatabaseUnavailable from error
+
+    @asynccontextmanager
+    async def session(self, name: str, *, silent_seconds: int) -> AsyncIterator[Session]:
+        """A connection of its own beside the pools: for a lock that lasts as long as the session.
+
+        The server ends it when it hears nothing for `silent_seconds`, so that a process that hangs,
+        or a machine that is gone, gives up its locks. Raises: DatabaseUnavailable.
+        """
+        try:
+            connection = await asyncpg.connect(
+                self._settings.url,
+                timeout=self._settings.acquire_timeout_seconds,
+                command_timeout=float(silent_seconds),
+                server_settings={
+                    "application_name": f"counterfoil-{name}",
+                    "idle_session_timeout": f"{silent_seconds * 1000}",
+                    **_NOTICE_THE_DEAD,
+                    **_session_settings(self._settings),
+                },
+            )
+        except _CONNECTION_LOST as error:
+            raise DatabaseUnavailable from error
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+
+
+def _session_settings(settings: DatabaseSettings) -> dict[str, str]:
+    return {**_TIMEOUTS, **({"role": settings.role} if settings.role else {})}
 
 
 def _unwrapped(error: SQLAlchemyError) -> Exception:

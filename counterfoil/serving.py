@@ -24,7 +24,7 @@ from counterfoil.greeting import greeting
 from counterfoil.health_check import answers
 from counterfoil.layout import ROOT
 from counterfoil.settings import Settings
-from counterfoil.slow_clients import ImpatientProtocol
+from counterfoil.slow_clients import ImpatientProtocol, ImpatientSocket
 from counterfoil.startup import prepared
 from counterfoil.watchdog import dismiss, watch
 
@@ -104,7 +104,7 @@ def uvicorn_config(settings: Settings, *, with_worker: bool) -> uvicorn.Config:
         build_application(settings, with_worker=with_worker),
         http=ImpatientProtocol,
         loop="uvloop",
-        ws="websockets-sansio",
+        ws=ImpatientSocket,
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -22,6 +22,7 @@ from payments.model import (
     PAYMENT_ENDED,
     Aggregate,
     Attempt,
+    AttemptStatus,
     Evidence,
     Operation,
     Payment,
@@ -242,7 +243,17 @@ class Change:
             types.append("payment.captured.v1")
         elif after.status is not before.status and after.status in _TOLD:
             types.append(_TOLD[after.status])
+        elif after.status is not before.status and not types and not self.events:
+            types.extend(self._told_alone())
         return [self.payment_event(type) for type in types]
+
+    def _told_alone(self) -> list[str]:
+        """What is told only where no other event tells of the change, so that none is silent."""
+        if self.after.payment.status is PaymentStatus.PROCESSING:
+            return ["payment.processing.v1"]
+        back = self.after.payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD
+        ended = any(a.status is AttemptStatus.NOT_EXECUTED for a in self.after.attempts)
+        return ["payment.not_executed.v1"] if back and ended else []
 
     def payment_event(self, type: str) -> Event:
         """An event about the payment as it is after the change."""

@@ -54,6 +54,18 @@ async def test_a_decline_is_a_state_not_an_error(
     await world.check()
 
 
+async def test_a_confirmed_payment_is_told_of_while_it_is_under_way(world: World) -> None:
+    payment_id = await world.pay(confirm=False)
+
+    await world.confirm(payment_id, "tok_success")
+
+    assert await world.events(payment_id) == [
+        "payment.initiated",
+        "payment.processing",
+        "payment.captured",
+    ]
+
+
 async def test_a_declined_payment_is_tried_again_with_another_method(world: World) -> None:
     payment_id = await world.pay("tok_decline_hard")
 

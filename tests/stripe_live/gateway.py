@@ -21,7 +21,7 @@ from counterfoil import demo_documents as documents
 from counterfoil.layout import ROOT
 from tests.counterfoil.test_serving import a_free_port, a_server, environment
 from tests.gateways.stripe.builders import body as sample
-from tests.stripe_live.fake import API_KEY, FakeStripe, Json, a_fake_stripe
+from tests.stripe_live.fake import API_KEY, Json, LiveStripe, a_fake_stripe
 from tests.stripe_live.vectors import OLD_SECRET, SECRET
 
 WEBHOOK_SECRET = "whsec_of_this_gateway"
@@ -60,7 +60,7 @@ class Gateway:
     """Its addresses and what to say there."""
 
     url: str
-    stripe: FakeStripe
+    stripe: LiveStripe
     account_id: str
     second_id: str
     """An account at the same provider that is never charged: it comes second."""

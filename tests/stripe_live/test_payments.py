@@ -177,7 +177,7 @@ def test_a_payment_that_needs_the_shopper_is_posted_by_its_event_alone(gateway: 
 
 
 def test_a_decline_is_a_state_and_its_events_add_nothing(gateway: Gateway) -> None:
-    payment = gateway.pay("pm_card_visa_chargeDeclined")
+    payment = gateway.pay("pm_card_visa_chargeDeclinedInsufficientFunds")
     assert payment["status"] == "REQUIRES_PAYMENT_METHOD"
     assert payment["lastDecline"]["kind"] == "INSUFFICIENT_FUNDS"
     intent = gateway.intent(payment)

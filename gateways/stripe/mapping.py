@@ -21,8 +21,6 @@ from gateways.stripe.reading import Json, member, money, parse, text, text_or_no
 
 OPERATION_KEY: Final = "operation_id"
 """Metadata under which an intent or a refund carries the id of our operation that made it."""
-CAPTURE_KEY: Final = "capture_operation_id"
-"""Metadata under which an intent carries the id of our operation that captured it."""
 
 STATE_CODES: Final = frozenset(
     {
@@ -63,7 +61,7 @@ _DO_NOT_TELL: Final = frozenset({"lost_card", "stolen_card", "fraudulent", "merc
 
 def intent_outcome(intent: Json, operation_kind: str) -> Outcome:
     """What a PaymentIntent says about the SALE or AUTHORIZE that made it. Raises: Unparseable."""
-    provider_ref, raw_status = _intent_id(intent), text(intent, "status")
+    provider_ref, raw_status = intent_id(intent), text(intent, "status")
     status = _intent_status(intent, raw_status, operation_kind)
     if status is OutcomeStatus.DECLINED:
         return Outcome(status, provider_ref, failure=_why_declined(intent), raw_status=raw_status)
@@ -122,27 +120,16 @@ def _why_declined(intent: Json) -> Failure:
     return Failure("canceled", "the payment was canceled before it was taken")
 
 
-def capture_outcome(intent: Json) -> Outcome:
-    """What a PaymentIntent says once its capture was accepted. Raises: Unparseable."""
-    status = text(intent, "status")
-    if status != "succeeded":
-        raise Unparseable(f"a captured intent cannot be {status[:40]}")
-    return Outcome(
-        OutcomeStatus.SUCCEEDED,
-        _intent_id(intent),
-        money(intent, "amount_received"),
-        raw_status=status,
-    )
-
-
 def void_outcome(intent: Json) -> Outcome:
-    """What a PaymentIntent says once its cancellation was accepted. Raises: Unparseable."""
+    """What a PaymentIntent says once its cancellation was accepted. Raises: Unparseable.
+
+    What was captured before stays captured: the void gives back the rest.
+    """
     status = text(intent, "status")
     if status != "canceled":
         raise Unparseable(f"a canceled intent cannot be {status[:40]}")
-    return Outcome(
-        OutcomeStatus.SUCCEEDED, _intent_id(intent), money(intent, "amount"), raw_status=status
-    )
+    released = money(intent, "amount") - money(intent, "amount_received")
+    return Outcome(OutcomeStatus.SUCCEEDED, intent_id(intent), released, raw_status=status)
 
 
 _REFUND_STATUSES: Final = {
@@ -234,7 +221,8 @@ def operation_of(source: Json, key: str) -> str | None:
     return text_or_none(member(source, "metadata"), key)
 
 
-def _intent_id(intent: Json) -> str:
+def intent_id(intent: Json) -> str:
+    """The id of what must be a PaymentIntent. Raises: Unparseable."""
     if text(intent, "object") != "payment_intent":
         raise Unparseable("no payment intent")
     return text(intent, "id")

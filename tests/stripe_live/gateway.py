@@ -79,11 +79,15 @@ class Gateway:
         return data
 
     def _mutate(self, document: str, **input: Any) -> Json:
+        told = self._tell(document, **input)
+        assert told["__typename"].endswith("Payload"), told
+        return told
+
+    def _tell(self, document: str, **input: Any) -> Json:
         [told] = self.ask(
             document, input={"idempotencyKey": f"stripe-live-{next(_numbers)}", **input}
         ).values()
         assert isinstance(told, dict)
-        assert told["__typename"].endswith("Payload"), told
         return told
 
     def pay(self, token: str = "pm_card_visa", capture: str = "AUTOMATIC") -> Json:
@@ -98,12 +102,16 @@ class Gateway:
         )["payment"]
         return payment
 
-    def capture(self, payment: Json, amount: int) -> Json:
-        money = {"amountMinor": str(amount), "currency": "EUR"}
-        captured: Json = self._mutate(
-            documents.CAPTURE, paymentId=payment["id"], amount=money, final=True
-        )["payment"]
+    def capture(self, payment: Json, amount: int, *, final: bool = True) -> Json:
+        told = self.try_capture(payment, amount, final=final)
+        assert told["__typename"].endswith("Payload"), told
+        captured: Json = told["payment"]
         return captured
+
+    def try_capture(self, payment: Json, amount: int, *, final: bool) -> Json:
+        """What is said to a capture, also when it is refused."""
+        money = {"amountMinor": str(amount), "currency": "EUR"}
+        return self._tell(documents.CAPTURE, paymentId=payment["id"], amount=money, final=final)
 
     def refund(self, payment: Json, amount: int) -> Json:
         money = {"amountMinor": str(amount), "currency": "EUR"}

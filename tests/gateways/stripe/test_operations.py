@@ -23,6 +23,7 @@ from tests.gateways.stripe.builders import (
     REFUNDS,
     an_operation_of,
     body,
+    captured,
     code_of,
     error,
     form,
@@ -115,16 +116,17 @@ async def test_a_debit_that_takes_days_is_pending() -> None:
 
 @respx.mock
 async def test_a_partial_capture_reports_what_was_received() -> None:
-    dispatched = await send("CAPTURE", intent("partial_capture_final"), amount=Money(3000, "EUR"))
+    dispatched = await send("CAPTURE", captured(), amount=Money(3000, "EUR"))
 
     assert dispatched.outcome.status is OutcomeStatus.SUCCEEDED
     assert dispatched.outcome.amount == Money(3000, "EUR")
-    assert form() == {"amount_to_capture": "3000", "metadata[capture_operation_id]": "op_1"}
+    assert dispatched.outcome.provider_ref == "pi_3SAMPLEord1001#3000"
+    assert form() == {"amount_to_capture": "3000", "metadata[capture_op_1]": "3000"}
 
 
 @respx.mock
 async def test_a_capture_of_another_amount_is_not_believed() -> None:
-    dispatched = await send("CAPTURE", intent("partial_capture_final"), amount=Money(2000, "EUR"))
+    dispatched = await send("CAPTURE", captured(2000), amount=Money(2000, "EUR"))
 
     assert code_of(dispatched.outcome) == "amount_mismatch"
     assert dispatched.outcome.amount == Money(3000, "EUR")
@@ -271,8 +273,7 @@ async def test_a_refund_the_balance_cannot_cover_waits() -> None:
 
 @respx.mock
 async def test_a_capture_refused_because_we_had_captured_is_a_success() -> None:
-    captured = intent("partial_capture_final", metadata={"capture_operation_id": "op_1"})
-    respx.get(INTENT).mock(return_value=captured)
+    respx.get(INTENT).mock(return_value=captured())
 
     dispatched = await send(
         "CAPTURE", error("400_payment_intent_unexpected_state"), amount=Money(3000, "EUR")
@@ -327,7 +328,9 @@ async def test_no_answer_is_unknown_for_every_kind(kind: str, answer: Any) -> No
     ("kind", "answer"),
     [
         ("SALE", intent("succeeded_automatic", metadata={"operation_id": "op_2"})),
-        ("CAPTURE", intent("partial_capture_final", id="pi_other")),
+        ("CAPTURE", captured(id="pi_other")),
+        ("CAPTURE", captured(by="op_2")),
+        ("CAPTURE", intent("partial_capture_final")),
         ("VOID", intent("canceled", id="pi_other")),
         ("REFUND", refund("succeeded", payment_intent="pi_other")),
         ("REFUND", refund("succeeded", metadata={"operation_id": "op_2"})),
@@ -387,6 +390,7 @@ def test_only_what_is_tested_is_declared() -> None:
         Capability.AUTHORIZE,
         Capability.CAPTURE,
         Capability.PARTIAL_CAPTURE,
+        Capability.MULTI_CAPTURE,
         Capability.VOID,
         Capability.REFUND,
         Capability.PARTIAL_REFUND,

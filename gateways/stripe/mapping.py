@@ -238,8 +238,9 @@ def check_echo(operation: Operation, echoed: str | None, expected: str) -> None:
 
 
 def _next_action(intent: Json) -> NextAction:
+    """A page to go to; for any other kind of action Stripe's own script knows what to do."""
     action = member(intent, "next_action")
-    if action.get("type") == "redirect_to_url":
+    if text(action, "type") == "redirect_to_url":
         url = text(member(action, "redirect_to_url"), "url")
         return NextAction(NextActionKind.REDIRECT, url=url)
     secret = text(intent, "client_secret")

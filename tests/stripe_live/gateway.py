@@ -29,6 +29,14 @@ TRANSACTIONS = """
 query Entries($id: ID!) { payment(id: $id) { transactions(first: 20) { nodes {
   kind entries { direction amount { amountMinor } account { path } } } } } }
 """
+SYNC = """
+mutation Sync($id: ID!) { paymentSync(paymentId: $id) {
+  ... on PaymentPayload { payment { id status lastDecline { kind } } } } }
+"""
+CANCEL = """
+mutation Cancel($input: PaymentCancelInput!) { paymentCancel(input: $input) {
+  __typename ... on PaymentPayload { payment { id status } } ... on Error { code message } } }
+"""
 _numbers = itertools.count(1)
 
 
@@ -112,6 +120,15 @@ class Gateway:
         """What is said to a capture, also when it is refused."""
         money = {"amountMinor": str(amount), "currency": "EUR"}
         return self._tell(documents.CAPTURE, paymentId=payment["id"], amount=money, final=final)
+
+    def cancel(self, payment: Json) -> Json:
+        canceled: Json = self._mutate(CANCEL, paymentId=payment["id"])["payment"]
+        return canceled
+
+    def sync(self, payment: Json) -> Json:
+        """What is known once the provider was asked."""
+        known: Json = self.ask(SYNC, id=payment["id"])["paymentSync"]["payment"]
+        return known
 
     def refund(self, payment: Json, amount: int) -> Json:
         money = {"amountMinor": str(amount), "currency": "EUR"}

@@ -177,6 +177,57 @@ def test_a_payment_that_needs_the_shopper_is_posted_by_its_event_alone(gateway: 
     gateway.check()
 
 
+@pytest.mark.parametrize(
+    ("capture", "status", "kinds"),
+    [("AUTOMATIC", "CAPTURED", ["sale"]), ("MANUAL", "AUTHORIZED", ["authorise"])],
+)
+def test_a_shopper_who_came_back_is_asked_about_and_posted_once(
+    gateway: Gateway, capture: str, status: str, kinds: list[str]
+) -> None:
+    payment = gateway.pay("pm_card_authenticationRequired", capture)
+    assert gateway.sync(payment)["status"] == "REQUIRES_ACTION"
+    before = len(gateway.stripe.events)
+    gateway.stripe.authenticate(gateway.intent(payment)["id"])
+
+    assert gateway.sync(payment)["status"] == status
+    told = [gateway.deliver(event) for event in gateway.stripe.events[before:]]
+
+    assert set(gateway.inbox(*told)) == {"PROCESSED"}
+    assert gateway.status(payment) == status
+    assert gateway.kinds(payment) == kinds
+    gateway.check()
+
+
+@pytest.mark.parametrize("by_event", [True, False], ids=["event", "sync"])
+def test_a_failed_authentication_is_a_decline_and_the_payment_can_be_tried_again(
+    gateway: Gateway, by_event: bool
+) -> None:
+    payment = gateway.pay("pm_card_authenticationRequired")
+    gateway.stripe.fail_authentication(gateway.intent(payment)["id"])
+
+    if by_event:
+        assert gateway.inbox(gateway.deliver(gateway.stripe.events[-1])) == ["PROCESSED"]
+    declined = gateway.sync(payment)
+
+    assert declined["status"] == "REQUIRES_PAYMENT_METHOD"
+    assert declined["lastDecline"]["kind"] == "SCA_REQUIRED"
+    assert gateway.kinds(payment) == []
+
+
+def test_a_payment_its_shopper_abandoned_can_be_canceled(gateway: Gateway) -> None:
+    payment = gateway.pay("pm_card_authenticationRequired")
+    intent = gateway.intent(payment)
+
+    gateway.cancel(payment)
+    told = [gateway.deliver(gateway.stripe.events[-1])]
+
+    assert intent["status"] == "canceled"
+    assert set(gateway.inbox(*told)) == {"PROCESSED"}
+    assert gateway.status(payment) == "CANCELED"
+    assert gateway.kinds(payment) == []
+    gateway.check()
+
+
 def test_a_decline_is_a_state_and_its_events_add_nothing(gateway: Gateway) -> None:
     payment = gateway.pay("pm_card_visa_chargeDeclinedInsufficientFunds")
     assert payment["status"] == "REQUIRES_PAYMENT_METHOD"

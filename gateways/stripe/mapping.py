@@ -49,8 +49,8 @@ BALANCE_RETRY_SECONDS: Final = 3600.0
 def _read_declines() -> Mapping[str, tuple[DeclineKind, bool]]:
     table = tomllib.loads(resources.files(__package__).joinpath("declines.toml").read_text("utf-8"))
     return {
-        code: (DeclineKind(kind), bool(entry["elsewhere"]))
-        for kind, entry in table.items()
+        code: (DeclineKind(entry.get("kind", name)), bool(entry["elsewhere"]))
+        for name, entry in table.items()
         for code in entry["codes"]
     }
 
@@ -193,8 +193,9 @@ def state_code(response: HttpResponse) -> str | None:
 def decline(error: Json) -> Failure:
     """A card or request error in our words. Raises: Unparseable."""
     code = text_or_none(error, "code") or text(error, "type")
-    reason = text_or_none(error, "decline_code") or code
-    kind, elsewhere = _DECLINES.get(reason) or _DECLINES.get(code) or (DeclineKind.OTHER, False)
+    silent = "generic_decline" if code == "card_declined" else code
+    reason = text_or_none(error, "decline_code") or silent
+    kind, elsewhere = _kind_of(reason) or _kind_of(code) or (DeclineKind.OTHER, False)
     return Failure(
         code="declined" if kind is not DeclineKind.OTHER else "refused",
         message="the card was declined" if reason in _DO_NOT_TELL else _message(reason),
@@ -205,6 +206,10 @@ def decline(error: Json) -> Failure:
         or text_or_none(error, "advice_code"),
         retry_other_provider=elsewhere,
     )
+
+
+def _kind_of(code: str) -> tuple[DeclineKind, bool] | None:
+    return _DECLINES.get("parameter_*" if code.startswith("parameter_") else code)
 
 
 def was_authorized(intent: Json) -> bool:

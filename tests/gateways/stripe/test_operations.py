@@ -217,36 +217,6 @@ def an_error(status: int, **members: Any) -> httpx.Response:
 
 
 @respx.mock
-@pytest.mark.parametrize(
-    ("code", "kind", "elsewhere"),
-    [
-        ("lost_card", "HARD", False),
-        ("fraudulent", "FRAUD", False),
-        ("incorrect_cvc", "INVALID_METHOD", False),
-        ("generic_decline", "SOFT", True),
-        ("card_velocity_exceeded", "LIMIT", False),
-        ("never_heard_of", "OTHER", False),
-    ],
-)
-async def test_decline_codes(code: str, kind: str, elsewhere: bool) -> None:
-    dispatched = await send("SALE", an_error(402, code="card_declined", decline_code=code))
-
-    failure = dispatched.outcome.failure
-    assert failure is not None
-    assert failure.decline == kind
-    assert failure.provider_code == code
-    assert failure.retry_other_provider is elsewhere
-
-
-@respx.mock
-async def test_a_stolen_card_is_not_called_so() -> None:
-    dispatched = await send("SALE", an_error(402, code="card_declined", decline_code="stolen_card"))
-
-    assert dispatched.outcome.failure is not None
-    assert "stolen" not in dispatched.outcome.failure.message
-
-
-@respx.mock
 async def test_only_a_limit_of_the_whole_account_counts_against_the_breaker() -> None:
     bench = a_bench(StripeAdapter())
     account = an_account("stripe")

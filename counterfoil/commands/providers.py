@@ -131,7 +131,13 @@ def add_provider(  # noqa: PLR0917 - the command's options
                 actor=operator(),
                 action="provider.add",
                 subject=account_id,
-                after={"name": name, "adapter": adapter, "base_url": base_url, "live": live},
+                after={
+                    "name": name,
+                    "adapter": adapter,
+                    "base_url": base_url,
+                    "fields": dict(account.fields),
+                    "live": live,
+                },
                 correlation_id=fresh_correlation_id(),
             )
         return f"{account_id}\nwebhooks: {settings.public_url}/webhooks/{account_id}"

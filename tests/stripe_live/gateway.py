@@ -121,6 +121,13 @@ class Gateway:
         money = {"amountMinor": str(amount), "currency": "EUR"}
         return self._tell(documents.CAPTURE, paymentId=payment["id"], amount=money, final=final)
 
+    def capabilities(self) -> list[str]:
+        """What the account that is charged can do."""
+        answer = self.ask("query { providers { name capabilities } }")
+        [found] = [p["capabilities"] for p in answer["providers"] if p["name"] == "stripe-test"]
+        assert isinstance(found, list)
+        return found
+
     def cancel(self, payment: Json) -> Json:
         canceled: Json = self._mutate(CANCEL, paymentId=payment["id"])["payment"]
         return canceled

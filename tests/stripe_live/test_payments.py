@@ -359,7 +359,9 @@ def test_several_captures_are_made_where_agreed_and_each_is_posted_once(
     refused = gateway.try_capture(payment, 1000, final=False)
     assert refused["__typename"] == "UnsupportedError", refused
     assert gateway.kinds(payment) == ["authorise"]
+    assert "MULTI_CAPTURE" not in gateway.capabilities()
     gateway.cli("providers", "update", "stripe-test", "--field", "multicapture=yes")
+    assert "MULTI_CAPTURE" in gateway.capabilities()
     payment = gateway.pay(capture="MANUAL")
     before = len(gateway.stripe.events)
 

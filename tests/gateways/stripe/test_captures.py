@@ -180,6 +180,18 @@ async def test_captures_by_hand_among_ours_are_told_once_by_their_own_events() -
     assert {o.amount for id, o in told(till) if id == first.id} == {euros(1000)}
 
 
+async def test_captures_by_hand_alone_are_told_by_their_own_events_and_never_as_a_total() -> None:
+    with a_till(**AGREED) as till:
+        parent = await authorized(till)
+        till.fake.capture_by_hand(parent, 300, final=False)
+        till.fake.capture_by_hand(parent, 200, final=True)
+
+    assert [(outcome.provider_ref, outcome.amount) for _, outcome in told(till)] == [
+        (f"{parent}#300", euros(300)),
+        (f"{parent}#500", euros(200)),
+    ]
+
+
 async def test_after_a_capture_by_hand_only_the_event_tells_what_ours_took() -> None:
     with a_till(**AGREED) as till:
         parent = await authorized(till)

@@ -3,6 +3,8 @@
 Source: docs.stripe.com/api/idempotent_requests
 """
 
+import copy
+
 import pytest
 
 from tests.gateways.stripe.fake import DECLINES, KEY_SECONDS, Answer, FakeStripe, Sent
@@ -32,7 +34,7 @@ def replayed(answer: Answer) -> bool:
 
 def test_a_repeated_key_gets_the_frozen_first_answer_and_does_nothing() -> None:
     fake = a_fake()
-    first = sell(fake)
+    first = copy.deepcopy(sell(fake))
     fake.refund_by_hand(first.body["id"], 1000)
     fake.intents[first.body["id"]]["metadata"]["since"] = "changed"
 

@@ -133,10 +133,8 @@ def test_a_provider_is_added_changed_and_listed(
     )
     first, _ = state()
 
-    changed = (
-        "--disable --priority 7 --base-url https://b.example --breaker open --failures-to-open 3 "
-        "--field multicapture=yes"
-    )
+    changed = "--disable --priority 7 --base-url https://b.example --field multicapture=yes"
+    changed += " --breaker open --failures-to-open 3"
     assert providers("update", "till", *changed.split()) == "till is changed.\n"
     sealed, row = state()
     assert sealed != first

@@ -447,7 +447,7 @@ class FakeStripe:
         return refund
 
     def _tell(self, kind: str, about: Json, key: str, **before: Any) -> None:
-        event = sample(f"event_{kind}", id=f"evt_live{next(self._numbers)}")
+        event = sample(f"event_{kind}", id=f"evt_fake{next(self._numbers)}")
         event["created"] = int(self.clock())
         event["data"] = {"object": copy.deepcopy(about), "previous_attributes": before}
         event["request"] = {"id": "req_live", "idempotency_key": key or None}

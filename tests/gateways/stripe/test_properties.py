@@ -41,6 +41,7 @@ class Step:
     token: str | None = None
     final: bool = True
     faults: tuple[Fault | None, ...] = ()
+    repeat_first: bool = False
 
 
 FAULTS = st.lists(st.none() | st.sampled_from(list(Fault)), max_size=5).map(tuple)
@@ -50,10 +51,19 @@ OURS = st.one_of(
         st.sampled_from(["SALE", "AUTHORIZE", "AUTHORIZE"]),
         token=st.sampled_from(CARDS),
         faults=FAULTS,
+        repeat_first=st.booleans(),
     ),
-    st.builds(Step, st.just("CAPTURE"), WHICH, UNITS, final=st.booleans(), faults=FAULTS),
-    st.builds(Step, st.just("VOID"), WHICH, faults=FAULTS),
-    st.builds(Step, st.just("REFUND"), WHICH, UNITS, faults=FAULTS),
+    st.builds(
+        Step,
+        st.just("CAPTURE"),
+        WHICH,
+        UNITS,
+        final=st.booleans(),
+        faults=FAULTS,
+        repeat_first=st.booleans(),
+    ),
+    st.builds(Step, st.just("VOID"), WHICH, faults=FAULTS, repeat_first=st.booleans()),
+    st.builds(Step, st.just("REFUND"), WHICH, UNITS, faults=FAULTS, repeat_first=st.booleans()),
 )
 BY_HAND = st.builds(
     Step,
@@ -96,7 +106,8 @@ class Day:
 
     async def _do(self, operation: Operation, step: Step) -> None:
         self.till.faults.extend(step.faults)
-        outcome = await self.till.find_out(operation, await self.till.send(operation))
+        said = await self.till.send(operation)
+        outcome = await self.till.find_out(operation, said, repeat_first=step.repeat_first)
         self.till.faults.clear()
         self.believed.append((operation, outcome))
 
@@ -203,7 +214,15 @@ def test_also_when_others_capture_cancel_and_refund_meanwhile(
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(
-        st.builds(Step, st.just("CAPTURE"), st.just(0), UNITS, final=st.just(False), faults=FAULTS),
+        st.builds(
+            Step,
+            st.just("CAPTURE"),
+            st.just(0),
+            UNITS,
+            final=st.just(False),
+            faults=FAULTS,
+            repeat_first=st.booleans(),
+        ),
         min_size=1,
         max_size=6,
     )

@@ -76,11 +76,15 @@ class Till:
         found = await self.bench.dispatcher.replay(self.account, operation, stored, refuse)
         return found.outcome
 
-    async def find_out(self, operation: Operation, said: Outcome) -> Outcome:
+    async def find_out(
+        self, operation: Operation, said: Outcome, *, repeat_first: bool = False
+    ) -> Outcome:
         """What becomes of an operation, as the worker finds out: look, repeat where that is safe,
         and after some repeats believe that it never happened.
         """
         outcome, resends = said, 0
+        if repeat_first and said.status is OutcomeStatus.UNKNOWN:
+            outcome = await self.repeat(operation)
         for _ in range(LOOKS_MAX):
             if outcome.status is not OutcomeStatus.UNKNOWN:
                 return outcome

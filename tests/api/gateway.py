@@ -91,7 +91,11 @@ class Gateway:
         return [str(row[0]) for row in found]
 
     def state(self) -> dict[str, Any]:
-        """A digest of every row of every table, and how much the simulator has been asked."""
+        """A digest of every row of every table, and how much the simulator has been asked.
+
+        Taken once every event has its number, which comes a moment after its commit.
+        """
+        eventually(lambda: not self.rows("SELECT 1 FROM outbox WHERE sequence IS NULL LIMIT 1"))
         found = {
             table: self.rows(
                 f"SELECT count(*), md5(coalesce(string_agg(t::text, '' ORDER BY t::text), ''))"

@@ -93,10 +93,11 @@ class ClaimLoop:
         return len(claimed)
 
     async def _claim(self) -> Sequence[Claim]:
+        # First of all: a wake-up that stays set would let a full loop spin and never yield.
+        self.wake.clear()
         free = self.concurrency - len(self._running)
         if free <= 0:
             return ()
-        self.wake.clear()
         try:
             claimed = await self.work.claim(free)
         except Exception:  # the edge of a worker loop

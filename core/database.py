@@ -16,6 +16,8 @@ import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -23,6 +25,9 @@ from core.errors import Unavailable
 
 Tx: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 """The handle of an open unit of work."""
+
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+"""A connection that is nobody else's."""
 
 Result = TypeVar("Result")
 
@@ -35,6 +40,13 @@ _TIMEOUTS: Final = {
     "idle_in_transaction_session_timeout": "10000",
 }
 """Milliseconds. No statement, lock or idle unit of work may hold others up for longer."""
+
+_NOTICE_THE_DEAD: Final = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
+"""Seconds, seconds, probes: the server notices within 11 s that nobody is there any more."""
 
 _CONFLICTS: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 _TIMED_OUT: Final = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
@@ -87,9 +99,7 @@ class Database:
     @classmethod
     async def open(cls, settings: DatabaseSettings) -> "Database":
         """Connect. Raises: DatabaseUnavailable."""
-        session_settings = dict(_TIMEOUTS)
-        if settings.role:
-            session_settings["role"] = settings.role
+        session_settings = _session_settings(settings)
         try:
             pool = await asyncpg.create_pool(
                 settings.url,
@@ -161,8 +171,48 @@ class Database:
                 await connection.exec_driver_sql("SET TRANSACTION READ ONLY")
                 await connection.exec_driver_sql(f"SET LOCAL app.tenant = '{int(tenant_id)}'")
                 yield session
+        except (DBAPIError, PoolTimeout) as error:
+            raise _unwrapped(error) from error
         except _CONNECTION_LOST as error:
             raise DatabaseUnavailable from error
+
+    @asynccontextmanager
+    async def session(self, name: str, *, silent_seconds: int) -> AsyncIterator[Session]:
+        """A connection of its own beside the pools: for a lock that lasts as long as the session.
+
+        The server ends it when it hears nothing for `silent_seconds`, so that a process that hangs,
+        or a machine that is gone, gives up its locks. Raises: DatabaseUnavailable.
+        """
+        try:
+            connection = await asyncpg.connect(
+                self._settings.url,
+                timeout=self._settings.acquire_timeout_seconds,
+                command_timeout=float(silent_seconds),
+                server_settings={
+                    "application_name": f"counterfoil-{name}",
+                    "idle_session_timeout": f"{silent_seconds * 1000}",
+                    **_NOTICE_THE_DEAD,
+                    **_session_settings(self._settings),
+                },
+            )
+        except _CONNECTION_LOST as error:
+            raise DatabaseUnavailable from error
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+
+
+def _session_settings(settings: DatabaseSettings) -> dict[str, str]:
+    return {**_TIMEOUTS, **({"role": settings.role} if settings.role else {})}
+
+
+def _unwrapped(error: SQLAlchemyError) -> Exception:
+    """What SQLAlchemy says about a lost or late database, in our words; else the error itself."""
+    cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else None
+    is_away = isinstance(error, PoolTimeout) or isinstance(cause, (*_SERVER_GONE, *_TIMED_OUT))
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    return DatabaseUnavailable() if is_away or lost or isinstance(cause, OSError) else error
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """The ASGI application: what listens where.
 
-/graphql  /storefront/graphql     our GraphQL endpoint, two views of one schema
+/graphql  /storefront/graphql     our GraphQL endpoint, two views of one schema; WebSockets too
 /graphiql                         the developer's page, from our own origin
 /webhooks/{provider_account}      where providers call back
 /livez /readyz /metrics           for whoever runs us
@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.clock import SystemClock
@@ -81,6 +81,8 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
             Route("/webhooks/{account}", serving.take_webhook, methods=["POST"]),
             Route("/storefront/graphql", browser_endpoint),
             Route("/graphql", _Asgi(graphiql.for_browsers(endpoint))),
+            WebSocketRoute("/storefront/graphql", browser_endpoint),
+            WebSocketRoute("/graphql", endpoint),
         ],
         middleware=[
             Middleware(CorrelationId),
@@ -121,7 +123,7 @@ class _Serving:
         assert isinstance(caller, ApiCaller), "our authenticator made it"
         return Context(
             caller=caller,
-            services=Services(self.opened.payments, self.settings.public_url),
+            services=Services(self.opened.payments, self.settings.public_url, self.opened.feed),
             correlation_id=correlation_id(),
             idempotency_header=request.headers.get("idempotency-key"),
         )

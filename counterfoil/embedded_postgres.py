@@ -28,7 +28,7 @@ import structlog
 from core.errors import Unavailable
 from counterfoil.postgres_binaries import major_version
 from counterfoil.unprivileged import Identity, choose_identity
-from counterfoil.watchdog import dismiss, watch
+from counterfoil.watchdog import dismiss, undisturbed, watch
 
 START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 5.0  # then without a last checkpoint, which only makes the next start longer
@@ -291,7 +291,7 @@ class EmbeddedPostgres:
         log_path = self.folder / "server.log"
         if log_path.exists() and log_path.stat().st_size > LOG_BYTES_MAX:
             log_path.replace(log_path.with_suffix(".log.old"))
-        with log_path.open("ab") as output:
+        with log_path.open("ab") as output, undisturbed():
             log_start = output.tell()
             # A session of its own: Ctrl-C is for us, who first let running work end.
             self._server = subprocess.Popen(  # noqa: S603 - our own arguments
@@ -303,8 +303,8 @@ class EmbeddedPostgres:
                 env=_environment(),
                 **self._identity.popen_arguments,
             )
-        self._dismiss_watchdog()
-        self._watchdog = watch(self._server.pid)
+            self._dismiss_watchdog()
+            self._watchdog = watch(self._server.pid)
         return log_start
 
     def _command(self) -> list[str]:

@@ -24,9 +24,9 @@ from counterfoil.greeting import greeting
 from counterfoil.health_check import answers
 from counterfoil.layout import ROOT
 from counterfoil.settings import Settings
-from counterfoil.slow_clients import ImpatientProtocol
+from counterfoil.slow_clients import ImpatientProtocol, ImpatientSocket
 from counterfoil.startup import prepared
-from counterfoil.watchdog import dismiss, watch
+from counterfoil.watchdog import dismiss, undisturbed, watch
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -104,7 +104,7 @@ def uvicorn_config(settings: Settings, *, with_worker: bool) -> uvicorn.Config:
         build_application(settings, with_worker=with_worker),
         http=ImpatientProtocol,
         loop="uvloop",
-        ws="websockets-sansio",
+        ws=ImpatientSocket,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -186,17 +186,16 @@ def with_simulator(settings: Settings) -> Iterator[tuple[Settings, Callable[[], 
     folder = settings.data_dir / "simulator"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "simulator", "--port", str(port), "--data", str(folder)]
-    process = subprocess.Popen(  # noqa: S603 - our own program
-        command, start_new_session=True, cwd=ROOT
-    )
-    watchdog = watch(process.pid)
-    try:
+    with ExitStack() as stack:
+        with undisturbed():
+            process = subprocess.Popen(  # noqa: S603 - our own program
+                command, start_new_session=True, cwd=ROOT
+            )
+            stack.callback(dismiss, watch(process.pid))
+            stack.callback(_end, process)
         url = f"http://127.0.0.1:{port}"
         found = settings.model_copy(update={"simulator_port": port, "simulator_url": url})
         yield found, lambda: _await_simulator(process, port, folder / "port")
-    finally:
-        _end(process)
-        dismiss(watchdog)
 
 
 def _simulator_port(settings: Settings) -> int:

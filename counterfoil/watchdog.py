@@ -9,7 +9,10 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 FAST_SHUTDOWN_SECONDS = 20.0
 POLL_SECONDS = 0.2
@@ -25,6 +28,29 @@ def watch(pid: int) -> subprocess.Popen[bytes]:
         start_new_session=True,
         cwd="/",
     )
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """A signal that would stop us waits until the block ends.
+
+    Between the start of a child and the line that remembers it, nobody could end it any more.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is disturbed by signals
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for signal_number in came[:1]:
+            signal.raise_signal(signal_number)
 
 
 def dismiss(watchdog: subprocess.Popen[bytes]) -> None:

@@ -14,6 +14,7 @@ from core.crypto import Vault
 from core.database import Database, DatabaseSettings
 from counterfoil.breaker_reports import BreakerReports
 from counterfoil.settings import Settings
+from events import EventMetrics, Feed, Sequencer, keep_measuring
 from gateways.breaker import Breakers
 from gateways.dispatcher import Dispatcher
 from gateways.metrics import GatewayMetrics
@@ -36,6 +37,9 @@ class Product:
     payments: PaymentServices
     receiver: Receiver
     processor: Processor
+    event_metrics: EventMetrics
+    sequencer: Sequencer
+    feed: Feed
 
 
 def built_in_adapters() -> Registry:
@@ -52,11 +56,17 @@ async def open_product(settings: Settings, metrics: CollectorRegistry) -> AsyncI
     try:
         async with make_client() as client, asyncio.TaskGroup() as tasks:
             reports = BreakerReports()
-            writing = tasks.create_task(reports.write(database), name="breaker-reports")
+            product = _wire(settings, database, client, metrics, reports)
+            beside = [
+                tasks.create_task(reports.write(database), name="breaker-reports"),
+                tasks.create_task(keep_measuring(database, product.event_metrics), name="lag"),
+                tasks.create_task(product.feed.follow(), name="feed"),
+            ]
             try:
-                yield _wire(settings, database, client, metrics, reports)
+                yield product
             finally:
-                writing.cancel()
+                for task in beside:
+                    task.cancel()
     finally:
         await database.close()
 
@@ -90,6 +100,7 @@ def _wire(
         lease_seconds=settings.lease_seconds,
     )
     callbacks = WebhookMetrics(metrics)
+    event_metrics, feed = EventMetrics(metrics), Feed(database, rng)
     return Product(
         settings=settings,
         database=database,
@@ -103,4 +114,7 @@ def _wire(
             metrics=callbacks,
         ),
         processor=Processor(payments=payments, random=rng, metrics=callbacks),
+        event_metrics=event_metrics,
+        sequencer=Sequencer(database, rng, event_metrics, numbered=feed.look),
+        feed=feed,
     )

@@ -1,6 +1,7 @@
-"""Background work: operations that are not certain yet, and callbacks that wait in the inbox.
+"""Background work: operations that are not certain yet, callbacks in the inbox, numbers for events.
 
-Both are claim loops over their own rows; any number of processes may run them on one database.
+The first two are claim loops over their own rows; any number of processes may run them on one
+database. Events are numbered by one process at a time, the others stand by.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def run_loops(product: Product, stop: asyncio.Event) -> None:
-    """Both loops until `stop` is set; returns when what was running has ended."""
+    """All of it until `stop` is set; returns when what was running has ended."""
     settings, payments = product.settings, product.payments
     loops = [
         ClaimLoop(
@@ -39,6 +40,7 @@ async def run_loops(product: Product, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         for loop in loops:
             tasks.create_task(loop.run(settings.shutdown_seconds), name=loop.name)
+        tasks.create_task(product.sequencer.run(stop), name="sequencer")
         await stop.wait()
         for loop in loops:
             loop.stop()

@@ -1,6 +1,19 @@
-"""Facts for the world: the catalogue of events, and the outbox they are written to."""
+"""Facts for the world: their catalogue, the outbox, its sequencer, and the feed that follows it."""
 
 from events.catalogue import Event, Subject
+from events.feed import Feed, Watch
+from events.metrics import EventMetrics, keep_measuring, measure
 from events.outbox import append
+from events.sequencer import Sequencer
 
-__all__ = ["Event", "Subject", "append"]
+__all__ = [
+    "Event",
+    "EventMetrics",
+    "Feed",
+    "Sequencer",
+    "Subject",
+    "Watch",
+    "append",
+    "keep_measuring",
+    "measure",
+]

@@ -1,7 +1,7 @@
 """The outbox: events written in the same unit of work as the change they tell of.
 
-Rows wait there: nothing reads them yet. Readers will follow `sequence`, a number given after
-commit, so nothing is notified from here.
+Rows wait there for the sequencer, which gives each a number after its commit; readers follow those
+numbers, so nothing is notified from here.
 """
 
 from core.database import Tx

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from gateways.port import Account, Limits
+from gateways.port import AGREED, Account, Capability, Limits, Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,10 @@ class ProviderAccount:
     breaker_policy: BreakerPolicy = BreakerPolicy()
     omit: frozenset[str] = frozenset()
 
+    def capabilities(self, manifest: Manifest) -> frozenset[Capability]:
+        """What can be done here: all the adapter can, but for what was not agreed with us."""
+        return granted(manifest, self.fields)
+
     def credentials(self) -> Account:
         """What an adapter is given: `Operation(account=…)`."""
         return Account(
@@ -62,3 +66,11 @@ class ProviderAccount:
             live=self.live,
             omit=self.omit,
         )
+
+
+def granted(manifest: Manifest, fields: Mapping[str, str]) -> frozenset[Capability]:
+    """The adapter's capabilities without those an account with these fields has not agreed."""
+    missing = {
+        capability for capability, name in manifest.agreements.items() if fields.get(name) != AGREED
+    }
+    return manifest.capabilities - missing

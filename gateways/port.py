@@ -22,6 +22,10 @@ WEBHOOK_SECRET: Final = "webhook_secret"  # noqa: S105 - the name of a secret
 """Under this name an account keeps what its callbacks are signed with; `verify_webhook` gets it."""
 
 
+AGREED: Final = "yes"
+"""What an account field of `Manifest.agreements` says when the provider has agreed."""
+
+
 class Effect(enum.Enum):
     """What a call may do at the provider."""
 
@@ -195,6 +199,10 @@ class Account:
             raise BadRequest(f"the account has no {name}")
         return values[0]
 
+    def agreed(self, name: str) -> bool:
+        """Whether the provider granted this account what the field stands for."""
+        return self.fields.get(name) == AGREED
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -306,7 +314,8 @@ class Manifest:
 
     `methods` are method types it can charge (card …); an empty `currencies` means any;
     `account_fields` and `secret_fields` are what one account of it needs. `token_prefixes` are how
-    the method tokens it can charge begin; none means any token.
+    the method tokens it can charge begin; none means any token. `agreements` are capabilities that
+    the provider grants account by account: each with the account field that says `yes` then.
     """
 
     name: str
@@ -323,6 +332,7 @@ class Manifest:
     account_fields: tuple[str, ...] = ()
     secret_fields: tuple[str, ...] = ()
     token_prefixes: tuple[str, ...] = ()
+    agreements: Mapping[Capability, str] = field(default_factory=dict)
 
 
 class ProviderAdapter(Protocol):

@@ -120,7 +120,8 @@ async def save(tx: Tx, vault: Vault, tenant_id: int, account: ProviderAccount) -
     done = await tx.execute(
         """UPDATE provider_account
               SET base_url = $3, priority = $4, enabled = $5, secrets_sealed = $6,
-                  breaker_policy = $7, version = version + 1, updated_at = clock_timestamp()
+                  breaker_policy = $7, fields = $8, version = version + 1,
+                  updated_at = clock_timestamp()
             WHERE tenant_id = $1 AND id = $2""",
         tenant_id,
         account.id,
@@ -129,6 +130,7 @@ async def save(tx: Tx, vault: Vault, tenant_id: int, account: ProviderAccount) -
         account.enabled,
         _seal(vault, account.id, account.secrets),
         asdict(account.breaker_policy),
+        dict(account.fields),
     )
     if done != "UPDATE 1":
         raise ProviderNotFound(id=encode("prv", account.id))

@@ -16,7 +16,7 @@ from ledger import AccountRef, Direction, HoldState, Layer, Leg, Posting
 from payments import recipes
 from payments.amounts import left_of, shares_of_card
 from payments.discrepancies import Discrepancy, insert
-from payments.due import release_is_due
+from payments.due import release_is_due, succeeded_void
 from payments.errors import InsufficientFunds
 from payments.model import (
     Aggregate,
@@ -249,6 +249,12 @@ class _Books:
         opening = _opening(self.aggregate, self.operation)
         return self.holds.get(opening.id) if opening else None
 
+    def _settle(self, hold: HoldState, part: HoldPart) -> None:
+        """Further postings of this change find what this one leaves."""
+        self.holds[hold.hold_id] = replace(
+            hold, captured=hold.captured + part.captured, released=hold.released + part.released
+        )
+
     # ---- charges
 
     def authorise(self) -> Iterable[Posting]:
@@ -264,8 +270,10 @@ class _Books:
         settled = None
         if hold is not None and hold.remaining:
             captured = min(self.moved, hold.remaining)
-            due = release_is_due(self.aggregate, self.operation)
+            void = succeeded_void(self.aggregate, self.operation)
+            due = void is None and release_is_due(self.aggregate, self.operation)
             settled = HoldPart(hold.hold_id, captured, hold.remaining - captured if due else 0)
+            self._settle(hold, settled)
         return [
             recipes.capture(self.cause(), self.split, self.part, merchant=merchant, hold=settled)
         ]
@@ -275,6 +283,7 @@ class _Books:
         if hold is None or not hold.remaining:
             return []
         part = HoldPart(hold.hold_id, 0, hold.remaining)
+        self._settle(hold, part)
         return [recipes.void(self.cause(), _merchant(self.payment), part)]
 
     def capture_reversed(self) -> Iterable[Posting]:

@@ -65,7 +65,7 @@ async def cancel(command: CancelPayment, actor: Actor, services: PaymentServices
         expected_version=command.expected_version,
     )
     if not taken.new:
-        return await answer_again(services, actor, request, confirmed=False)
+        return await answer_again(services, actor, request)
     return PaymentResult(command.payment_id, replayed=False)
 
 

@@ -69,7 +69,7 @@ async def capture(
         expected_version=command.expected_version,
     )
     if not taken.new:
-        return await answer_again(services, actor, request, confirmed=False)
+        return await answer_again(services, actor, request)
     return PaymentResult(command.payment_id, replayed=False)
 
 

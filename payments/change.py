@@ -16,12 +16,13 @@ from events.catalogue import Amount, DiscrepancyFact, PaymentFact, RefundFact
 from payments import booking, writing
 from payments.booking import Bookings
 from payments.discrepancies import Discrepancy, insert
-from payments.due import required
+from payments.due import required, succeeded_void
 from payments.facts import intent
 from payments.model import (
     PAYMENT_ENDED,
     Aggregate,
     Attempt,
+    AttemptStatus,
     Evidence,
     Operation,
     Payment,
@@ -129,7 +130,11 @@ class Change:
         completed_at = None if projected.is_open else projected.completed_at or self.at
         projected = replace(projected, completed_at=completed_at)
         self.after = project(self.after.with_operation(projected))
-        return self._require(projected)
+        posted = self._require(projected)
+        void = succeeded_void(self.after, projected)
+        if void is not None and void.id != projected.id:
+            self._require(void)  # it may have waited for this step to end
+        return posted
 
     def _require(self, operation: Operation) -> Operation:
         """Post what the evidence demands and was not posted yet."""
@@ -238,7 +243,17 @@ class Change:
             types.append("payment.captured.v1")
         elif after.status is not before.status and after.status in _TOLD:
             types.append(_TOLD[after.status])
+        elif after.status is not before.status and not types and not self.events:
+            types.extend(self._told_alone())
         return [self.payment_event(type) for type in types]
+
+    def _told_alone(self) -> list[str]:
+        """What is told only where no other event tells of the change, so that none is silent."""
+        if self.after.payment.status is PaymentStatus.PROCESSING:
+            return ["payment.processing.v1"]
+        back = self.after.payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD
+        ended = any(a.status is AttemptStatus.NOT_EXECUTED for a in self.after.attempts)
+        return ["payment.not_executed.v1"] if back and ended else []
 
     def payment_event(self, type: str) -> Event:
         """An event about the payment as it is after the change."""

@@ -80,14 +80,19 @@ async def charge(
     payment_id: UUID,
     wish: Wish,
     claim_key: ClaimKey,
+    *,
+    may_try: Callable[[Aggregate], bool] | None = None,
 ) -> bool:
-    """Try the payment once more; False if the key was used before, and nothing was done.
+    """Try the payment once more; False if nothing was done: the key was used before, or the
+    payment is not one that `may_try`.
 
     Raises: NotFound, ValidationFailed, InvalidState, OutcomeUnknown, RiskRejected,
     InsufficientFunds, NoProviderAvailable.
     """
     for _ in range(_LOOKS_MAX):
-        plan = await _plan(services, actor, payment_id, wish)
+        plan = await _plan(services, actor, payment_id, wish, may_try)
+        if plan is None:
+            return False
         try:
             if not await _begin(services, actor, plan, claim_key):
                 return False
@@ -99,11 +104,19 @@ async def charge(
     raise PaymentMoved(id=payment_id)
 
 
-async def _plan(services: PaymentServices, actor: Actor, payment_id: UUID, wish: Wish) -> _Plan:
+async def _plan(
+    services: PaymentServices,
+    actor: Actor,
+    payment_id: UUID,
+    wish: Wish,
+    may_try: Callable[[Aggregate], bool] | None,
+) -> _Plan | None:
     async with services.database.unit_of_work(actor.tenant_id) as tx:
         aggregate = await reading.read(tx, actor.tenant_id, payment_id)
         if aggregate is None:
             raise NotFound(encode("pay", payment_id))
+        if may_try is not None and not may_try(aggregate):
+            return None
         payment = _wished(services, aggregate.payment, wish)
         token = open_token(services, payment)
         if token is None or not payment.provider_amount or payment.status not in CONFIRMABLE:

@@ -33,8 +33,8 @@ async def confirm(
     async def claim_key(tx: Tx, operation_id: UUID | None) -> bool:
         return await remember(tx, actor, request, ("pay", payment_id), operation_id=operation_id)
 
+    wish = Wish(command.method, command.return_url)
     try:
-        wish = Wish(command.method, command.return_url)
         tried = await charge(services, actor, payment_id, wish, claim_key)
     except (RiskRejected, InsufficientFunds) as rejection:
         if await keep_rejection(services, actor, request, ("pay", payment_id), rejection):
@@ -42,4 +42,4 @@ async def confirm(
         tried = False
     if tried:
         return PaymentResult(payment_id, replayed=False)
-    return await answer_again(services, actor, request, confirmed=True)
+    return await answer_again(services, actor, request, wish)

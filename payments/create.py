@@ -19,6 +19,7 @@ from core.killpoints import kill_point
 from payments import writing
 from payments.booking import accounts_of
 from payments.change import Change
+from payments.charging import Wish
 from payments.commands import Actor, CaptureMode, CreatePayment, PaymentResult
 from payments.errors import (
     FieldProblem,
@@ -64,7 +65,9 @@ async def create(command: CreatePayment, actor: Actor, services: PaymentServices
             raise
         new = False
     if not new:
-        return await answer_again(services, actor, request, confirmed=command.confirm)
+        return await answer_again(
+            services, actor, request, Wish(command.method) if command.confirm else None
+        )
     kill_point("create.committed")
     payment_id = intent.payment.id
     if intent.sending is not None:

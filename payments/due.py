@@ -13,7 +13,7 @@ from payments.model import (
     Origin,
     opening_of,
 )
-from payments.projection import ORPHAN_RECIPE, is_orphan
+from payments.projection import CREDIT_RELEASED, ORPHAN_RECIPE, is_orphan, is_voided
 
 REQUESTED: Final = "refund_request"
 """Posted in unit of work A: it reserves what we already owe."""
@@ -30,14 +30,15 @@ def required(aggregate: Aggregate, operation: Operation) -> tuple[str, ...]:
 def _sale(aggregate: Aggregate, operation: Operation) -> list[str]:
     held = CREDIT_HELD in operation.posted
     taken = _taken(aggregate, operation, "sale")
-    settled = ["store_credit_spend"] if held and ORPHAN_RECIPE not in taken else []
+    kept = held and CREDIT_RELEASED not in operation.posted
+    settled = ["store_credit_spend"] if kept and ORPHAN_RECIPE not in taken else []
     match operation.status:
         case OperationStatus.SUCCEEDED:
             return [*taken, *settled, *_fee(operation)]
         case OperationStatus.REVERSED:
             return [*taken, *settled, *_fee(operation), *_given_back(taken)]
         case OperationStatus.DECLINED | OperationStatus.NOT_EXECUTED:
-            return ["store_credit_release"] if held else []
+            return [CREDIT_RELEASED] if held else []
         case OperationStatus.IN_REVIEW:
             return _mismatch(operation)
         case _:
@@ -60,7 +61,7 @@ def _capture(aggregate: Aggregate, operation: Operation) -> list[str]:
         case OperationStatus.IN_REVIEW:
             return _mismatch(operation)
         case OperationStatus.DECLINED | OperationStatus.NOT_EXECUTED:
-            return ["void"] if release_is_due(aggregate, operation) else []
+            return _rest_of_hold(aggregate, operation)
         case _:
             return []
 
@@ -75,7 +76,33 @@ def _given_back(taken: list[str]) -> list[str]:
 
 def _void(aggregate: Aggregate, operation: Operation) -> list[str]:
     over = operation.status not in OPERATION_OPEN | {OperationStatus.IN_REVIEW}
-    return ["void"] if over and release_is_due(aggregate, operation) else []
+    return _rest_of_hold(aggregate, operation) if over else []
+
+
+def _rest_of_hold(aggregate: Aggregate, operation: Operation) -> list[str]:
+    """What is left of the hold is given back once: by the void that succeeded, else by the step
+    that ended last.
+    """
+    void = succeeded_void(aggregate, operation)
+    if void is not None:
+        is_mine = void.id == operation.id
+    else:
+        steps = aggregate.operations_of(aggregate.attempt_of(operation))
+        is_mine = not any(_gave_it_back(o, operation) for o in steps if o.id != operation.id)
+    return ["void"] if is_mine and release_is_due(aggregate, operation) else []
+
+
+def succeeded_void(aggregate: Aggregate, operation: Operation) -> Operation | None:
+    """The void that ended the attempt of this operation at the provider."""
+    steps = aggregate.operations_of(aggregate.attempt_of(operation))
+    return next((o for o in steps if is_voided(o)), None)
+
+
+def _gave_it_back(other: Operation, operation: Operation) -> bool:
+    """Whether another step of the attempt booked the release; a capture that ends last does."""
+    if "capture" not in other.posted or other.completed_at is None:
+        return "void" in other.posted
+    return operation.completed_at is None or other.completed_at > operation.completed_at
 
 
 def release_is_due(aggregate: Aggregate, operation: Operation) -> bool:

@@ -30,7 +30,7 @@ from payments.model import (
     Refund,
     opening_of,
 )
-from payments.projection import ORPHAN_RECIPE
+from payments.projection import CREDIT_RELEASED, ORPHAN_RECIPE, counts_as_taken
 from payments.services import PaymentServices
 
 __all__ = ["Fact", "conclude", "find_operation", "open_discrepancy", "record_external"]
@@ -141,13 +141,22 @@ def _notice(change: Change, before: Operation, after: Operation) -> None:
     """Open a discrepancy for what a person should see."""
     if after.status is OperationStatus.IN_REVIEW and before.status is not after.status:
         change.discrepancies.append(_review(after))
-    late = ORPHAN_RECIPE in after.posted and ORPHAN_RECIPE not in before.posted
-    if late and after.status is not OperationStatus.IN_REVIEW:
+    news = set(after.posted) - set(before.posted)
+    if ORPHAN_RECIPE in news and after.status is not OperationStatus.IN_REVIEW:
         superseded = change.after.attempt_of(after).superseded
         kind = "DUPLICATE_AT_PROVIDER" if superseded else "STATUS_MISMATCH"
         change.discrepancies.append(
             _about(after, kind, "succeeded when nobody waited for it; the money is in suspense")
         )
+    if after.kind is OperationKind.CAPTURE and "capture" in news:
+        held, taken = _held_and_taken(change.after, after)
+        if taken > held:
+            note = "more was captured than authorized"
+            about = _about(after, "AMOUNT_MISMATCH", note)
+            change.discrepancies.append(replace(about, expected=held, actual=taken))
+    if CREDIT_RELEASED in before.posted and "sale" in news:
+        note = "the card was charged after its store credit had been given back"
+        change.discrepancies.append(_about(after, "AMOUNT_MISMATCH", note))
     payment, earlier = change.after.payment, change.before.payment
     if (
         payment.status is PaymentStatus.IN_REVIEW
@@ -166,6 +175,14 @@ def _notice(change: Change, before: Operation, after: Operation) -> None:
                 actual=out,
             )
         )
+
+
+def _held_and_taken(aggregate: Aggregate, operation: Operation) -> tuple[int, int]:
+    """Minor units the attempt of a capture was good for, and what was taken of it."""
+    steps = aggregate.operations_of(aggregate.attempt_of(operation))
+    opening = opening_of(steps)
+    taken = sum(o.moved_amount or 0 for o in steps if counts_as_taken(aggregate, o))
+    return (opening.moved_amount or 0 if opening else 0), taken
 
 
 def _review(operation: Operation) -> Discrepancy:

@@ -44,6 +44,8 @@ _WAITING: Final = {
 """Answers that are not final; a later one outranks an earlier one."""
 
 ORPHAN_RECIPE: Final = "orphan_capture"
+CREDIT_RELEASED: Final = "store_credit_release"
+"""The card was refused: the customer has the credit back, and may have spent it since."""
 EXPECTED_RECIPES: Final = frozenset({"authorise", "sale", "capture"})
 """What is posted for a success that was waited for; an orphan has the other recipe."""
 
@@ -242,7 +244,8 @@ def _authorized_status(
 _TAKEN: Final = (OperationStatus.SUCCEEDED, OperationStatus.REVERSED)
 
 
-def _voided(operation: Operation) -> bool:
+def is_voided(operation: Operation) -> bool:
+    """Whether this void ended its attempt at the provider."""
     return operation.kind is OperationKind.VOID and operation.status is OperationStatus.SUCCEEDED
 
 
@@ -288,7 +291,9 @@ def project_payment(aggregate: Aggregate) -> Payment:
     payment = aggregate.payment
     taken = [o for o in aggregate.operations if counts_as_taken(aggregate, o)]
     by_card = sum(o.moved_amount or 0 for o in taken)
-    credit = payment.store_credit if taken or payment.paid_by_store_credit else 0
+    # Credit that was given back, since the card was refused, pays nothing if it succeeds after all.
+    kept = any(CREDIT_RELEASED not in o.posted for o in taken)
+    credit = payment.store_credit if kept or payment.paid_by_store_credit else 0
     ours = [
         r for r in aggregate.refunds if r.origin is Origin.OURS and r.status not in REFUND_FREED
     ]
@@ -353,7 +358,7 @@ def _authorized(aggregate: Aggregate) -> int:
         if opening is None or opening.status not in _TAKEN:
             continue
         captures = [o for o in operations if o.kind is OperationKind.CAPTURE and o.status in _TAKEN]
-        gone = _closed(opening, captures) or any(_voided(o) for o in operations)
+        gone = _closed(opening, captures) or any(is_voided(o) for o in operations)
         if opening.kind is OperationKind.SALE or not gone:
             total += opening.moved_amount or 0
         else:

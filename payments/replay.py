@@ -3,38 +3,51 @@
 from uuid import UUID
 
 from core.database import Tx
-from core.identifiers import encode
-from payments import reading
 from payments.charging import Wish, charge
 from payments.commands import Actor, PaymentResult
-from payments.errors import InsufficientFunds, NotFound, RiskRejected
+from payments.errors import InsufficientFunds, RiskRejected
 from payments.idempotency import Request, remember, renew, resume
-from payments.model import PaymentStatus
+from payments.model import Aggregate, AttemptStatus, PaymentStatus
 from payments.services import PaymentServices
 
 
 async def answer_again(
-    services: PaymentServices, actor: Actor, request: Request, *, confirmed: bool
+    services: PaymentServices, actor: Actor, request: Request, wish: Wish | None = None
 ) -> PaymentResult:
     """The key was used before: its payment as it is now, or one more try if nothing was sent.
 
-    `confirmed` says whether the request asked for a try at all. Raises: IdempotencyKeyReused,
-    OperationInProgress, the rejection of the first time, and what a try raises.
+    `wish` is what the request asked to try with; None if it asked for no try. Raises:
+    IdempotencyKeyReused, OperationInProgress, the rejection of the first time, and what a try
+    raises.
     """
     async with services.database.unit_of_work(actor.tenant_id) as tx:
         remembered = await resume(tx, actor, request)
-        aggregate = await reading.read(tx, actor.tenant_id, remembered.resource_id)
-    if aggregate is None:
-        raise NotFound(encode("pay", remembered.resource_id))
-    payment = aggregate.payment
-    if not confirmed or payment.status is not PaymentStatus.REQUIRES_CONFIRMATION:
-        return PaymentResult(payment.id, replayed=True)
+    payment_id = remembered.resource_id
+    if wish is None:
+        return PaymentResult(payment_id, replayed=True)
 
     async def claim_key(tx: Tx, operation_id: UUID | None) -> bool:
         return await renew(tx, actor, request, operation_id, remembered.operation_id)
 
-    tried = await charge(services, actor, payment.id, Wish(), claim_key)
-    return PaymentResult(payment.id, replayed=not tried)
+    def nothing_was_sent(aggregate: Aggregate) -> bool:
+        return _is_untried(aggregate, remembered.operation_id)
+
+    tried = await charge(services, actor, payment_id, wish, claim_key, may_try=nothing_was_sent)
+    return PaymentResult(payment_id, replayed=not tried)
+
+
+def _is_untried(aggregate: Aggregate, operation_id: UUID | None) -> bool:
+    """Whether neither this key's try nor any after it reached a provider.
+
+    A decline is an answer: whatever another key did afterwards, this one is not tried again.
+    """
+    if aggregate.payment.status is not PaymentStatus.REQUIRES_CONFIRMATION:
+        return False
+    if operation_id is None:
+        return True
+    first = aggregate.attempt_of(aggregate.operation(operation_id)).number
+    tries = [attempt for attempt in aggregate.attempts if attempt.number >= first]
+    return all(attempt.status is AttemptStatus.NOT_EXECUTED for attempt in tries)
 
 
 async def keep_rejection(

@@ -71,7 +71,7 @@ class Step:
     def demand(self, account: ProviderAccount, capability: Capability) -> None:
         """Raises: Unsupported."""
         adapter = self.services.dispatcher.registry.of(account.adapter)
-        if capability not in adapter.manifest.capabilities:
+        if capability not in account.capabilities(adapter.manifest):
             raise Unsupported(capability.value, account.name)
 
     def send(

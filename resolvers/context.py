@@ -8,6 +8,7 @@ from core.clock import Clock
 from core.database import Database
 from core.errors import Rejected
 from core.identifiers import encode
+from events import Feed
 from gateways.registry import Registry
 from payments import Actor, PaymentServices
 from tenants import SCOPES
@@ -61,6 +62,7 @@ class Services:
 
     payments: PaymentServices
     public_url: str
+    feed: Feed
 
     @property
     def database(self) -> Database:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import payments
 from core.card_numbers import mask_card_numbers
+from core.database import Tx
 from core.errors import CounterfoilError
 from core.identifiers import encode
 from payments import (
@@ -188,8 +189,9 @@ async def replay_webhooks(context: Context, ids: Sequence[str]) -> RequeuePayloa
         raise BadPageSize(asked=len(ids), maximum=PAGE_SIZE_MAX)
     wanted = {id: bare_id("whk", id) for id in ids}
     actor = context.actor()
-    async with context.services.database.unit_of_work(actor.tenant_id) as tx:
-        bare = [each for each in wanted.values() if each is not None]
+    bare = [each for each in wanted.values() if each is not None]
+
+    async def work(tx: Tx) -> int:
         found = await replay(tx, actor.tenant_id, bare, context.services.clock.now())
         for id, each in wanted.items():
             if each not in found:
@@ -203,4 +205,6 @@ async def replay_webhooks(context: Context, ids: Sequence[str]) -> RequeuePayloa
                 subject=id,
                 correlation_id=actor.correlation_id,
             )
-    return RequeuePayload(len(found))
+        return len(found)
+
+    return RequeuePayload(await context.services.database.run(actor.tenant_id, work))

@@ -7,7 +7,7 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -97,7 +97,7 @@ class Order:
             padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
             name, *values = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
             found = [_read(kind, value) for kind, value in zip(self.kinds, values, strict=True)]
-        except (ValueError, TypeError, binascii.Error):
+        except (ValueError, TypeError, OverflowError, binascii.Error):
             raise BadCursor from None
         if len(cursor) > _CURSOR_LENGTH_MAX or name != self.name:
             raise BadCursor
@@ -130,12 +130,12 @@ def _read(kind: type, value: object) -> object:
         instant = datetime.fromisoformat(value)
         if instant.tzinfo is None:
             raise ValueError(value)
-        return instant
+        return instant.astimezone(UTC)
     if kind is UUID and isinstance(value, str):
         return UUID(value)
     if kind is int and type(value) is int and abs(value) <= MINOR_UNITS_MAX:
         return value
-    if kind is str and isinstance(value, str):
+    if kind is str and isinstance(value, str) and "\0" not in value:
         return value
     raise ValueError(value)
 

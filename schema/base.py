@@ -71,6 +71,14 @@ def method(description: str, to: object, *directives: object) -> Callable[[Metho
     return made
 
 
+def stream(description: str, to: object, *directives: object) -> Callable[[Method], Method]:
+    """A field that goes on: decorates a static method that opens a stream of type `to`."""
+    made: Callable[[Method], Method] = strawberry.subscription(
+        description=description, graphql_type=to, directives=directives
+    )
+    return made
+
+
 def edge(resolve: Resolve, to: object, description: str, *directives: object) -> Any:
     """A field that is fetched."""
 

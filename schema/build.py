@@ -17,8 +17,11 @@ from schema.payments import PaymentAttempt, ProviderOperation
 from schema.query import Query
 from schema.records import AuditEntry, Discrepancy, InboundWebhook
 from schema.scalars import SCALARS
+from schema.subscription import Subscription
 
-_STOREFRONT_ROOTS = frozenset({"payment_by_client_secret", "payment_confirm"})
+_STOREFRONT_ROOTS = frozenset(
+    {"payment_by_client_secret", "payment_changed_by_client_secret", "payment_confirm"}
+)
 
 
 class Storefront(strawberry.Schema):
@@ -26,7 +29,7 @@ class Storefront(strawberry.Schema):
 
     def get_fields(self, type_definition: StrawberryObjectDefinition) -> list[StrawberryField]:
         fields = super().get_fields(type_definition)
-        if type_definition.origin in {Query, Mutation}:
+        if type_definition.origin in {Query, Mutation, Subscription}:
             return [field for field in fields if field.python_name in _STOREFRONT_ROOTS]
         return [field for field in fields if not _needs_scope(field)]
 
@@ -44,6 +47,7 @@ def build() -> tuple[strawberry.Schema, strawberry.Schema]:
     full = strawberry.Schema(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         types=[
             AuditEntry,
             Discrepancy,
@@ -56,7 +60,10 @@ def build() -> tuple[strawberry.Schema, strawberry.Schema]:
         ],
         config=_config(),
     )
-    return full, Storefront(query=Query, mutation=Mutation, config=_config())
+    storefront = Storefront(
+        query=Query, mutation=Mutation, subscription=Subscription, config=_config()
+    )
+    return full, storefront
 
 
 def export_sdl() -> str:

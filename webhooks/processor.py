@@ -218,11 +218,16 @@ async def replay(tx: Tx, tenant_id: int, ids: list[UUID], now: datetime) -> list
     What was already posted is not posted again: evidence and postings are deduplicated.
     """
     rows = await tx.fetch(
-        """UPDATE inbound_webhook
+        """WITH asked AS (
+             -- In one order for all, so that two who ask for the same ones do not block each other.
+             SELECT id FROM inbound_webhook
+              WHERE tenant_id = $1 AND id = ANY($2::UUID[]) ORDER BY id FOR NO KEY UPDATE
+           )
+           UPDATE inbound_webhook AS w
               SET status = 'RECEIVED', tries = 0, error = NULL, next_action_at = $3,
                   lease_until = NULL, processed_at = NULL
-            WHERE tenant_id = $1 AND id = ANY($2::UUID[])
-        RETURNING id""",
+             FROM asked WHERE w.tenant_id = $1 AND w.id = asked.id
+        RETURNING w.id""",
         tenant_id,
         ids,
         now,

@@ -45,6 +45,21 @@ def _checked_url(url: str | None) -> str | None:
     return url
 
 
+def _checked_fields(given: list[str] | None) -> list[str] | None:
+    if any(not name or not separator for name, separator, _ in map(_parts, given or ())):
+        raise typer.BadParameter("must be like multicapture=yes")
+    return given
+
+
+def _parts(given: str) -> tuple[str, str, str]:
+    return given.partition("=")
+
+
+_FIELD = typer.Option(
+    "--field",
+    help="Setting of the account, NAME=VALUE; repeatable. Not for secrets.",
+    callback=_checked_fields,
+)
 _URL = typer.Option(help="Where the provider is reached.", callback=_checked_url)
 
 
@@ -78,6 +93,7 @@ def add_provider(  # noqa: PLR0917 - the command's options
     omit: Annotated[
         list[str] | None, typer.Option(help="Optional request field not to send; repeatable.")
     ] = None,
+    field: Annotated[list[str] | None, _FIELD] = None,
     priority: Annotated[int, typer.Option(help="Smaller is tried first.")] = 100,
     live: Annotated[bool, typer.Option(help="Real money at the provider.")] = False,
     tenant: TenantName = "demo",
@@ -99,6 +115,7 @@ def add_provider(  # noqa: PLR0917 - the command's options
             _key_name(manifest): _secrets(secret_key_file),
             WEBHOOK_SECRET: _secrets(webhook_secret_file),
         },
+        fields=_fields(field),
         omit=frozenset(omit or ()),
         priority=priority,
         live=live,
@@ -114,7 +131,13 @@ def add_provider(  # noqa: PLR0917 - the command's options
                 actor=operator(),
                 action="provider.add",
                 subject=account_id,
-                after={"name": name, "adapter": adapter, "base_url": base_url, "live": live},
+                after={
+                    "name": name,
+                    "adapter": adapter,
+                    "base_url": base_url,
+                    "fields": dict(account.fields),
+                    "live": live,
+                },
                 correlation_id=fresh_correlation_id(),
             )
         return f"{account_id}\nwebhooks: {settings.public_url}/webhooks/{account_id}"
@@ -159,6 +182,7 @@ def update_provider(  # noqa: PLR0917 - the command's options
     ] = None,
     priority: Annotated[int | None, typer.Option(help="Smaller is tried first.")] = None,
     base_url: Annotated[str | None, _URL] = None,
+    field: Annotated[list[str] | None, _FIELD] = None,
     secret_key_file: Annotated[Path | None, _SECRET_FILE] = None,
     webhook_secret_file: Annotated[Path | None, _SECRET_FILE] = None,
     breaker: Annotated[
@@ -194,6 +218,7 @@ def update_provider(  # noqa: PLR0917 - the command's options
             after = replace(
                 before,
                 **_given(columns),
+                fields={**before.fields, **_fields(field)},
                 secrets={
                     **before.secrets,
                     **_new_secrets(before, secret_key_file, webhook_secret_file),
@@ -294,8 +319,13 @@ def _audited(account: "ProviderAccount") -> dict[str, object]:
         "enabled": account.enabled,
         "priority": account.priority,
         "base_url": account.base_url,
+        "fields": dict(account.fields),
         "breaker_policy": asdict(account.breaker_policy),
     }
+
+
+def _fields(given: list[str] | None) -> dict[str, str]:
+    return {name: value for name, _, value in map(_parts, given or ())}
 
 
 def _secrets(path: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """Reading JSON from the provider: what is not as expected is Unparseable, never a guess."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import orjson
@@ -24,12 +24,15 @@ def parse(body: bytes) -> Document:
 
 
 def moment(document: Document, name: str) -> datetime:
-    """An aware instant."""
+    """An instant in UTC, of this age: at the ends of the calendar it could not be read again."""
     try:
         instant = datetime.fromisoformat(text(document, name))
-    except ValueError as error:
+        if instant.tzinfo is None:
+            raise Unparseable(f"{name} has no zone")
+        instant = instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise Unparseable(f"{name} is no time") from error
-    return instant if instant.tzinfo is not None else _unparseable(f"{name} has no zone")
+    return instant if 1970 <= instant.year < 2200 else _unparseable(f"{name} is no time")
 
 
 def money(document: Document, name: str) -> Money:

@@ -21,8 +21,6 @@ from gateways.stripe.reading import Json, member, money, parse, text, text_or_no
 
 OPERATION_KEY: Final = "operation_id"
 """Metadata under which an intent or a refund carries the id of our operation that made it."""
-CAPTURE_KEY: Final = "capture_operation_id"
-"""Metadata under which an intent carries the id of our operation that captured it."""
 
 STATE_CODES: Final = frozenset(
     {
@@ -51,8 +49,8 @@ BALANCE_RETRY_SECONDS: Final = 3600.0
 def _read_declines() -> Mapping[str, tuple[DeclineKind, bool]]:
     table = tomllib.loads(resources.files(__package__).joinpath("declines.toml").read_text("utf-8"))
     return {
-        code: (DeclineKind(kind), bool(entry["elsewhere"]))
-        for kind, entry in table.items()
+        code: (DeclineKind(entry.get("kind", name)), bool(entry["elsewhere"]))
+        for name, entry in table.items()
         for code in entry["codes"]
     }
 
@@ -63,7 +61,7 @@ _DO_NOT_TELL: Final = frozenset({"lost_card", "stolen_card", "fraudulent", "merc
 
 def intent_outcome(intent: Json, operation_kind: str) -> Outcome:
     """What a PaymentIntent says about the SALE or AUTHORIZE that made it. Raises: Unparseable."""
-    provider_ref, raw_status = _intent_id(intent), text(intent, "status")
+    provider_ref, raw_status = intent_id(intent), text(intent, "status")
     status = _intent_status(intent, raw_status, operation_kind)
     if status is OutcomeStatus.DECLINED:
         return Outcome(status, provider_ref, failure=_why_declined(intent), raw_status=raw_status)
@@ -122,27 +120,16 @@ def _why_declined(intent: Json) -> Failure:
     return Failure("canceled", "the payment was canceled before it was taken")
 
 
-def capture_outcome(intent: Json) -> Outcome:
-    """What a PaymentIntent says once its capture was accepted. Raises: Unparseable."""
-    status = text(intent, "status")
-    if status != "succeeded":
-        raise Unparseable(f"a captured intent cannot be {status[:40]}")
-    return Outcome(
-        OutcomeStatus.SUCCEEDED,
-        _intent_id(intent),
-        money(intent, "amount_received"),
-        raw_status=status,
-    )
-
-
 def void_outcome(intent: Json) -> Outcome:
-    """What a PaymentIntent says once its cancellation was accepted. Raises: Unparseable."""
+    """What a PaymentIntent says once its cancellation was accepted. Raises: Unparseable.
+
+    What was captured before stays captured: the void gives back the rest.
+    """
     status = text(intent, "status")
     if status != "canceled":
         raise Unparseable(f"a canceled intent cannot be {status[:40]}")
-    return Outcome(
-        OutcomeStatus.SUCCEEDED, _intent_id(intent), money(intent, "amount"), raw_status=status
-    )
+    released = money(intent, "amount") - money(intent, "amount_received")
+    return Outcome(OutcomeStatus.SUCCEEDED, intent_id(intent), released, raw_status=status)
 
 
 _REFUND_STATUSES: Final = {
@@ -206,8 +193,9 @@ def state_code(response: HttpResponse) -> str | None:
 def decline(error: Json) -> Failure:
     """A card or request error in our words. Raises: Unparseable."""
     code = text_or_none(error, "code") or text(error, "type")
-    reason = text_or_none(error, "decline_code") or code
-    kind, elsewhere = _DECLINES.get(reason) or _DECLINES.get(code) or (DeclineKind.OTHER, False)
+    silent = "generic_decline" if code == "card_declined" else code
+    reason = text_or_none(error, "decline_code") or silent
+    kind, elsewhere = _kind_of(reason) or _kind_of(code) or (DeclineKind.OTHER, False)
     return Failure(
         code="declined" if kind is not DeclineKind.OTHER else "refused",
         message="the card was declined" if reason in _DO_NOT_TELL else _message(reason),
@@ -218,6 +206,10 @@ def decline(error: Json) -> Failure:
         or text_or_none(error, "advice_code"),
         retry_other_provider=elsewhere,
     )
+
+
+def _kind_of(code: str) -> tuple[DeclineKind, bool] | None:
+    return _DECLINES.get("parameter_*" if code.startswith("parameter_") else code)
 
 
 def was_authorized(intent: Json) -> bool:
@@ -234,7 +226,8 @@ def operation_of(source: Json, key: str) -> str | None:
     return text_or_none(member(source, "metadata"), key)
 
 
-def _intent_id(intent: Json) -> str:
+def intent_id(intent: Json) -> str:
+    """The id of what must be a PaymentIntent. Raises: Unparseable."""
     if text(intent, "object") != "payment_intent":
         raise Unparseable("no payment intent")
     return text(intent, "id")
@@ -250,8 +243,9 @@ def check_echo(operation: Operation, echoed: str | None, expected: str) -> None:
 
 
 def _next_action(intent: Json) -> NextAction:
+    """A page to go to; for any other kind of action Stripe's own script knows what to do."""
     action = member(intent, "next_action")
-    if action.get("type") == "redirect_to_url":
+    if text(action, "type") == "redirect_to_url":
         url = text(member(action, "redirect_to_url"), "url")
         return NextAction(NextActionKind.REDIRECT, url=url)
     secret = text(intent, "client_secret")

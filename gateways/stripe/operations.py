@@ -1,6 +1,7 @@
 """The calls to Stripe, as flows: what is sent, and how the answer is read."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from typing import Final
@@ -20,10 +21,9 @@ from gateways.port import (
     OutcomeStatus,
     Unparseable,
 )
+from gateways.stripe import captures
 from gateways.stripe.mapping import (
-    CAPTURE_KEY,
     OPERATION_KEY,
-    capture_outcome,
     check_echo,
     intent_outcome,
     is_undecided,
@@ -34,13 +34,15 @@ from gateways.stripe.mapping import (
     void_outcome,
 )
 from gateways.stripe.money import to_stripe
-from gateways.stripe.reading import Json, listed, parse, reference, text
+from gateways.stripe.reading import Json, listed, money, parse, reference, text
 
 API_VERSION: Final = "2026-10-28.endive"
 PAGES_MAX: Final = 5
 """Pages of a hundred read when searching a list; beyond that a lookup is inconclusive."""
 CLOCKS_APART: Final = timedelta(minutes=5)
 _METADATA_MAX: Final = 40
+_METADATA_MAX_OF_SEVERAL: Final = 20
+"""Where there may be several captures: each leaves a name of its own, and Stripe takes 50."""
 _REFUND_REASONS: Final = {
     "DUPLICATE": "duplicate",
     "FRAUDULENT": "fraudulent",
@@ -66,6 +68,8 @@ def authorize(operation: Operation) -> Flow[Outcome]:
         **_optional(operation.account, optional),
         **_metadata(operation, OPERATION_KEY),
     }
+    if operation.kind == "AUTHORIZE" and operation.account.agreed(captures.AGREEMENT):
+        form["payment_method_options[card][request_multicapture]"] = "if_available"
     response = yield _post(operation, "/v1/payment_intents", form)
     if response.status != 200:
         return refusal(response)
@@ -75,21 +79,24 @@ def authorize(operation: Operation) -> Flow[Outcome]:
 
 
 def capture(operation: Operation) -> Flow[Outcome]:
-    """Take (part of) an authorized PaymentIntent; the rest is released."""
+    """Take (part of) an authorized PaymentIntent.
+
+    The rest is released, or stays open if this is not the last capture.
+    """
     intent_id = _parent(operation)
+    units = str(to_stripe(operation.amount))
+    form = {"amount_to_capture": units, f"metadata[{captures.mark_of(operation.id)}]": units}
     if not operation.final:
-        raise BadRequest("Stripe accounts capture once unless multicapture is agreed")
-    form = {
-        "amount_to_capture": str(to_stripe(operation.amount)),
-        f"metadata[{CAPTURE_KEY}]": operation.id,
-    }
+        captures.demand_agreement(operation.account)
+        form["final_capture"] = "false"
     response = yield _post(operation, _intent_path(intent_id) + "/capture", form)
     if response.status != 200:
         return (yield from _reconciled(operation, response))
     intent = parse(response.body)
     check_echo(operation, text(intent, "id"), intent_id)
-    check_echo(operation, operation_of(intent, CAPTURE_KEY), operation.id)
-    return capture_outcome(intent)
+    done = captures.outcome_of(intent, operation.id)
+    place = captures.reference_of(intent_id, money(intent, "amount_received"))
+    return replace(done, provider_ref=place)
 
 
 def void(operation: Operation) -> Flow[Outcome]:
@@ -172,10 +179,9 @@ def _lookup_capture(operation: Operation) -> Flow[LookupResult]:
     intent = yield from _fetch(operation, _intent_path(_parent(operation)))
     if intent is None:
         return LookupResult()
-    ours = operation_of(intent, CAPTURE_KEY) == operation.id
-    if ours and text(intent, "status") == "succeeded":
-        return LookupResult(capture_outcome(intent))
-    return LookupResult(not_found_is_conclusive=not ours)
+    if operation.id in captures.ours(intent):
+        return LookupResult(captures.outcome_of(intent, operation.id))
+    return LookupResult(not_found_is_conclusive=True)
 
 
 def _lookup_void(operation: Operation) -> Flow[LookupResult]:
@@ -286,10 +292,13 @@ def _metadata(operation: Operation, key: str) -> dict[str, str]:
         for name, value in operation.metadata.items()
         if 1 <= len(name) <= 40
         and not {"[", "]"} & set(name)
-        and name not in {OPERATION_KEY, CAPTURE_KEY}
+        and name != OPERATION_KEY
+        and not name.startswith(captures.MARK)
         and len(value) <= 500
     }
-    return {**dict(islice(shop.items(), _METADATA_MAX)), f"metadata[{key}]": operation.id}
+    several = operation.account.agreed(captures.AGREEMENT)
+    most = _METADATA_MAX_OF_SEVERAL if several else _METADATA_MAX
+    return {**dict(islice(shop.items(), most)), f"metadata[{key}]": operation.id}
 
 
 def _parent(operation: Operation) -> str:

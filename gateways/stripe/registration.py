@@ -18,7 +18,7 @@ from gateways.port import (
     Outcome,
     ProviderEvent,
 )
-from gateways.stripe import operations, webhooks
+from gateways.stripe import captures, operations, webhooks
 
 _MINIMA: Final = (
     "USD 0.50, AED 2, AUD 0.50, BGN 1, BRL 0.50, CAD 0.50, CHF 0.50, CZK 15, DKK 2.50, EUR 0.50, "
@@ -51,6 +51,7 @@ class StripeAdapter:
                 Capability.AUTHORIZE,
                 Capability.CAPTURE,
                 Capability.PARTIAL_CAPTURE,
+                Capability.MULTI_CAPTURE,
                 Capability.VOID,
                 Capability.REFUND,
                 Capability.PARTIAL_REFUND,
@@ -65,6 +66,7 @@ class StripeAdapter:
         idempotency_window=timedelta(hours=24),
         secret_fields=("api_key", WEBHOOK_SECRET),
         token_prefixes=("pm_", "src_", "card_"),
+        agreements={Capability.MULTI_CAPTURE: captures.AGREEMENT},
     )
 
     def authorize(self, operation: Operation) -> Flow[Outcome]:

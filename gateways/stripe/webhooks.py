@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from core.money import Money
 from gateways.port import (
     BadSignature,
     CallbackRequest,
@@ -15,10 +16,9 @@ from gateways.port import (
     StaleSignature,
     Unparseable,
 )
+from gateways.stripe import captures
 from gateways.stripe.mapping import (
-    CAPTURE_KEY,
     OPERATION_KEY,
-    capture_outcome,
     intent_outcome,
     operation_of,
     refund_outcome,
@@ -94,6 +94,8 @@ def parse_events(request: CallbackRequest) -> list[ProviderEvent]:
         return [_refund_fact(blank, event, subject)]
     if kind == "charge.expired":
         return [_expired_fact(blank, subject)]
+    if kind == "charge.captured":
+        return [_captured_fact(blank, event, subject)]
     payment_ref = reference(subject, "payment_intent")
     return [replace(blank, provider_ref=text_or_none(subject, "id"), payment_ref=payment_ref)]
 
@@ -114,32 +116,86 @@ _REFUND_EVENTS: Final = frozenset(
 
 
 def _intent_facts(blank: ProviderEvent, event: Json, intent: Json) -> list[ProviderEvent]:
-    """An intent stands for its SALE or AUTHORIZE, and for its capture or cancellation."""
+    """An intent stands for its SALE or AUTHORIZE, for its captures, and for its cancellation."""
     manual = intent.get("capture_method") == "manual"
     intent_id = text(intent, "id")
     about = replace(blank, provider_ref=intent_id, payment_ref=intent_id)
     status = text(intent, "status")
-    if status == "succeeded" and manual:
-        return [
-            replace(
-                about,
-                outcome=capture_outcome(intent),
-                operation_kind="CAPTURE",
-                operation_id=operation_of(intent, CAPTURE_KEY),
-            )
-        ]
+    captured = (
+        _capture_facts(about, intent) if manual and integer(intent, "amount_received") else []
+    )
     first = replace(
         about,
         operation_kind="AUTHORIZE" if manual else "SALE",
         operation_id=operation_of(intent, OPERATION_KEY),
     )
     if status == "canceled":
-        return _canceled_facts(first, event, intent)
-    if blank.kind == "payment_intent.amount_capturable_updated" and integer(
-        intent, "amount_received"
-    ):
-        return [first]
+        return [*captured, *_canceled_facts(first, event, intent)]
+    if captured:
+        return captured
     return [replace(first, outcome=intent_outcome(intent, first.operation_kind or ""))]
+
+
+def _capture_facts(about: ProviderEvent, intent: Json) -> list[ProviderEvent]:
+    """Each capture of ours that an intent with money received shows, each with its own amount.
+
+    A capture that is not ours is told here only where it must be the only one; where there may be
+    several, its own event tells how much it took.
+    """
+    if captures.ours(intent):
+        if captures.allows_several(intent) and not captures.adds_up(intent):
+            return [about]
+        return [
+            replace(
+                about,
+                event_id=f"{about.event_id}:{operation_id}",
+                outcome=captures.outcome_of(intent, operation_id),
+                operation_kind="CAPTURE",
+                operation_id=operation_id,
+                provider_ref=None,
+            )
+            for operation_id in captures.ours(intent)
+        ]
+    if captures.allows_several(intent):
+        return [about]
+    return [_external_capture(about, intent, money(intent, "amount_received"))]
+
+
+def _external_capture(about: ProviderEvent, subject: Json, taken: Money) -> ProviderEvent:
+    assert about.payment_ref is not None
+    total = "amount_captured" if "amount_captured" in subject else "amount_received"
+    place = captures.reference_of(about.payment_ref, money(subject, total))
+    raw_status = text(subject, "status")
+    return replace(
+        about,
+        outcome=Outcome(OutcomeStatus.SUCCEEDED, place, taken, raw_status=raw_status),
+        operation_kind="CAPTURE",
+        provider_ref=place,
+    )
+
+
+def _captured_fact(blank: ProviderEvent, event: Json, charge: Json) -> ProviderEvent:
+    """One capture, ours or not: what the charge has now, less what it had before."""
+    about = replace(
+        blank,
+        provider_ref=text(charge, "id"),
+        payment_ref=reference(charge, "payment_intent"),
+    )
+    before = member(member(event, "data"), "previous_attributes")
+    if about.payment_ref is None or "amount_captured" not in before:
+        return about
+    earlier = money({**before, "currency": charge.get("currency")}, "amount_captured")
+    taken = money(charge, "amount_captured") - earlier
+    if taken.minor_units <= 0:
+        raise Unparseable("a capture that took nothing")
+    return replace(_external_capture(about, charge, taken), operation_id=_asked_by(event))
+
+
+def _asked_by(event: Json) -> str | None:
+    """Our operation whose call caused an event: its key begins with the operation's id."""
+    key = text_or_none(member(event, "request"), "idempotency_key") or ""
+    operation_id = key.partition(".")[0]
+    return operation_id if operation_id.startswith("op_") else None
 
 
 def _canceled_facts(first: ProviderEvent, event: Json, intent: Json) -> list[ProviderEvent]:
@@ -147,13 +203,11 @@ def _canceled_facts(first: ProviderEvent, event: Json, intent: Json) -> list[Pro
 
     If we asked for it, the VOID is ours in both cases: the event echoes the key of our call.
     """
-    key = text_or_none(member(event, "request"), "idempotency_key") or ""
-    asked_by = key.rpartition(".")[0]
     void = replace(
         first,
         event_id=f"{first.event_id}:void",
         operation_kind="VOID",
-        operation_id=asked_by if asked_by.startswith("op_") else None,
+        operation_id=_asked_by(event),
         outcome=void_outcome(intent),
     )
     if was_authorized(intent):

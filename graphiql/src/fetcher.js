@@ -29,7 +29,14 @@ function withTypesInOrder(answer) {
  * editor exists, is fetched with the demo key of its own accord.
  */
 export function createFetcher({ endpoint, demoKey }) {
-  const options = { url: endpoint, enableIncrementalDelivery: false };
+  // Subscriptions go over WebSocket; what stands under Headers goes along in connection_init.
+  const subscriptionUrl = new URL(endpoint, window.location.href);
+  subscriptionUrl.protocol = subscriptionUrl.protocol === 'https:' ? 'wss:' : 'ws:';
+  const options = {
+    url: endpoint,
+    subscriptionUrl: subscriptionUrl.href,
+    enableIncrementalDelivery: false,
+  };
   const asShown = createGraphiQLFetcher(options);
   const withKey = demoKey
     ? createGraphiQLFetcher({ ...options, headers: { Authorization: `Bearer ${demoKey}` } })

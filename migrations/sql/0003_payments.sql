@@ -127,6 +127,8 @@ CREATE UNIQUE INDEX payment_reference_unique ON payment (tenant_id, reference) W
 CREATE INDEX payment_by_customer ON payment (tenant_id, customer_id, created_at DESC) WHERE customer_id IS NOT NULL;
 CREATE INDEX payment_by_method ON payment (tenant_id, (method ->> 'fingerprint'), created_at DESC)
   WHERE method ->> 'fingerprint' IS NOT NULL;
+CREATE TRIGGER payment_terms_are_append_only BEFORE UPDATE OF tenant_id, id, reference, amount, currency, capture_mode, merchant_account, splits, store_credit_account, store_credit, correlation_id, created_at ON payment
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CALL protect('payment', 'SELECT, INSERT, UPDATE');
 
 CREATE TABLE payment_attempt (
@@ -222,6 +224,8 @@ COMMENT ON COLUMN refund.created_at IS 'When it was made.';
 COMMENT ON COLUMN refund.updated_at IS 'Last change.';
 ALTER TABLE refund ADD PRIMARY KEY (tenant_id, id);
 CREATE INDEX refund_by_payment ON refund (tenant_id, payment_id, created_at DESC, id DESC) WHERE payment_id IS NOT NULL;
+CREATE TRIGGER refund_terms_are_append_only BEFORE UPDATE OF tenant_id, id, payment_id, origin, amount, currency, card_amount, store_credit_amount, created_at ON refund
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CALL protect('refund', 'SELECT, INSERT, UPDATE');
 
 CREATE TABLE provider_operation (
@@ -303,6 +307,8 @@ CREATE INDEX provider_operation_by_payment ON provider_operation (tenant_id, pay
 CREATE INDEX provider_operation_by_ref ON provider_operation (tenant_id, provider_account_id, provider_ref) WHERE provider_ref IS NOT NULL;
 CREATE INDEX provider_operation_due ON provider_operation (next_action_at) WHERE next_action_at IS NOT NULL;
 CREATE INDEX provider_operation_unknown ON provider_operation (tenant_id, payment_id) WHERE status = 'UNKNOWN';
+CREATE TRIGGER provider_operation_terms_are_append_only BEFORE UPDATE OF tenant_id, id, payment_id, attempt_id, refund_id, kind, origin, provider_account_id, amount, currency, final, idempotency_key, created_at ON provider_operation
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CALL protect('provider_operation', 'SELECT, INSERT, UPDATE');
 
 CREATE TABLE evidence (
@@ -318,7 +324,7 @@ CREATE TABLE evidence (
   facts JSONB NOT NULL DEFAULT '{}',
   provider_event_id TEXT,
   dedup_key TEXT NOT NULL,
-  occurred_at TIMESTAMPTZ NOT NULL,
+  occurred_at TIMESTAMPTZ NOT NULL CONSTRAINT evidence_of_this_age CHECK (occurred_at >= '1970-01-01Z' AND occurred_at < '2300-01-01Z'),
   received_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
   note TEXT,
   PRIMARY KEY (tenant_id, id),

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from core.money import Money
+from gateways.accounts import granted
 from gateways.port import Manifest
 from resolvers.views.rows import View, column, public_id
 
@@ -46,7 +47,7 @@ class Provider(View):
 
     @property
     def capabilities(self) -> list[str]:
-        found = self.manifest.capabilities if self.manifest else ()
+        found = granted(self.manifest, self.row.fields) if self.manifest else ()
         return sorted(capability.value for capability in found)
 
     @property

@@ -4,6 +4,7 @@
             ─ document store: parse → limits → validate → scopes and cost, once per document
             ─ scopes of the caller, cost of the variables ─ execute ─ orjson
 
+Subscriptions come over WebSocket through the same store, scopes and costs (sockets.py).
 Everything up to `execute` refuses; nothing up to there touches a resolver.
 """
 

@@ -34,7 +34,7 @@ class HttpRequest:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         client = connection.get("client")
         return cls(
-            connection["method"],
+            connection.get("method", "GET"),  # a WebSocket's upgrade is a GET
             connection["path"],
             connection.get("query_string", b""),
             headers,

@@ -5,9 +5,10 @@ by estimated size. A refusal is kept like a document, so repeating a bad one cos
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from graphql import (
     DocumentNode,
@@ -24,7 +25,7 @@ from graphql import (
 
 from schema.endpoint.analysis import Demands, analyse
 from schema.endpoint.limits import check_limits, check_tokens
-from schema.endpoint.ports import Limits
+from schema.endpoint.ports import Caller, Limits
 from schema.endpoint.problems import LimitExceeded, Refusal
 from schema.endpoint.rules import Rules
 
@@ -50,6 +51,24 @@ class Prepared:
     def is_mutation(self) -> bool:
         """Whether the operation writes."""
         return self.operation.operation is OperationType.MUTATION
+
+    @property
+    def is_subscription(self) -> bool:
+        """Whether the operation goes on."""
+        return self.operation.operation is OperationType.SUBSCRIPTION
+
+    def admit(self, variables: Mapping[str, Any], caller: Caller, limits: Limits) -> dict[str, int]:
+        """Scopes, then cost: what it costs and what is left. Raises: Refusal, LimitExceeded."""
+        missing = sorted(self.demands.scopes - caller.scopes)
+        if missing:
+            message = f"The API key lacks the scope {', '.join(missing)}."
+            raise Refusal.because("FORBIDDEN", message, status=403, missingScopes=missing)
+        allowed = limits.cost if caller.cost_max is None else caller.cost_max
+        cost = self.demands.cost.value(variables)
+        if cost > allowed:
+            message = f"The request costs {cost}, allowed are {allowed}. Ask for smaller pages."
+            raise LimitExceeded("cost", allowed, message)
+        return {"requested": cost, "limit": allowed, "remaining": allowed - cost}
 
 
 class DocumentStore:
@@ -133,9 +152,6 @@ class DocumentStore:
         if operation.operation is OperationType.MUTATION and len(demands.root_fields) > 1:
             message = "A mutation may have one root field, so that its outcome is one."
             raise LimitExceeded("mutations", 1, message)
-        if operation.operation is OperationType.SUBSCRIPTION:
-            message = "Subscriptions are not served over this endpoint."
-            raise Refusal.because("SUBSCRIPTION_NOT_SUPPORTED", message)
         return Prepared(document, operation, demands)
 
     def _keep(self, key: bytes, prepared: Prepared | Refusal, size: int) -> None:

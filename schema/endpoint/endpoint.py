@@ -1,4 +1,4 @@
-"""The ASGI application that answers GraphQL over HTTP."""
+"""The ASGI application that answers GraphQL over HTTP, and subscriptions over WebSocket."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ from schema.endpoint.asgi import (
 from schema.endpoint.documents import DocumentStore, Prepared
 from schema.endpoint.metrics import GraphQLMetrics
 from schema.endpoint.ports import Authenticate, Caller, ContextFactory, Limits, Unauthenticated
-from schema.endpoint.problems import HttpProblem, LimitExceeded, Refusal
+from schema.endpoint.problems import HttpProblem, Refusal
 from schema.endpoint.request import (
     GRAPHQL_JSON,
     GraphQLRequest,
@@ -48,6 +48,7 @@ from schema.endpoint.request import (
     too_large,
 )
 from schema.endpoint.rules import read_rules
+from schema.endpoint.sockets import Sockets
 
 log = structlog.get_logger(__name__)
 
@@ -88,21 +89,26 @@ class GraphQLEndpoint:
         self._metrics = metrics
         rules = read_rules(self._schema)
         self.documents = DocumentStore(self._schema, rules, self._limits, production=production)
+        self._sockets = Sockets(
+            self._schema, self.documents, authenticate, context, self._limits, production, metrics
+        )
         self._mutations: set[asyncio.Task[ExecutionResult]] = set()
 
     async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request."""
-        if connection["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1003})
-            return
-        request = HttpRequest.of(connection)
+        """Serve one HTTP request, or one WebSocket for as long as it is open."""
         if is_correlated():
-            await self._serve(request, receive, send)
+            await self._serve_either(connection, receive, send)
             return
-        headers = request.headers
+        headers = HttpRequest.of(connection).headers
         id = accept_correlation_id(headers.get("x-correlation-id"), headers.get("traceparent"))
         with correlation(id):
-            await self._serve(request, receive, send)
+            await self._serve_either(connection, receive, send)
+
+    async def _serve_either(self, connection: Connection, receive: Receive, send: Send) -> None:
+        if connection["type"] == "websocket":
+            await self._sockets.serve(connection, receive, send)
+        else:
+            await self._serve(HttpRequest.of(connection), receive, send)
 
     async def drain(self) -> None:
         """Wait until the mutations that outlived their requests are done."""
@@ -151,7 +157,10 @@ class GraphQLEndpoint:
         if request.method == "GET" and not prepared.is_query:
             allow = {"allow": "POST"}
             raise HttpProblem(405, "METHOD_NOT_ALLOWED", "Send mutations by POST.", allow)
-        cost = self._admit(prepared, asked, caller)
+        cost = prepared.admit(asked.variables, caller, self._limits)
+        if prepared.is_subscription:
+            message = "Subscribe over WebSocket, subprotocol graphql-transport-ws, at this address."
+            raise Refusal.because("SUBSCRIPTION_NOT_SUPPORTED", message)
         result = await self._execute(prepared, asked, self._context(request, caller))
         answer = answer_result(result, media_type)
         answer.payload["extensions"] = {"cost": cost}
@@ -178,19 +187,6 @@ class GraphQLEndpoint:
             close = {"connection": "close"}
             raise HttpProblem(408, "BODY_TOO_SLOW", message, close) from None
         return parse_body(body, self._limits)
-
-    def _admit(self, prepared: Prepared, asked: GraphQLRequest, caller: Caller) -> dict[str, int]:
-        """Scopes, then cost: what it costs and what is left. Raises: Refusal, LimitExceeded."""
-        missing = sorted(prepared.demands.scopes - caller.scopes)
-        if missing:
-            message = f"The API key lacks the scope {', '.join(missing)}."
-            raise Refusal.because("FORBIDDEN", message, status=403, missingScopes=missing)
-        allowed = self._limits.cost if caller.cost_max is None else caller.cost_max
-        cost = prepared.demands.cost.value(asked.variables)
-        if cost > allowed:
-            message = f"The request costs {cost}, allowed are {allowed}. Ask for smaller pages."
-            raise LimitExceeded("cost", allowed, message)
-        return {"requested": cost, "limit": allowed, "remaining": allowed - cost}
 
     async def _execute(
         self, prepared: Prepared, asked: GraphQLRequest, context: object

@@ -41,6 +41,12 @@ class GraphQLMetrics:
         self._misses = Gauge(
             "counterfoil_graphql_document_misses", "Documents prepared anew.", registry=registry
         )
+        self.sockets = Gauge(
+            "counterfoil_graphql_sockets", "WebSockets that are open.", registry=registry
+        )
+        self.subscriptions = Gauge(
+            "counterfoil_graphql_subscriptions", "Subscriptions that run.", registry=registry
+        )
 
     def observe(self, outcome: str, seconds: float, store: StoreFigures) -> None:
         """Count one request. `outcome` is OK or the code of its first error."""

@@ -64,5 +64,11 @@ class Limits:
     errors: int = 20
     query_seconds: float = 20.0
     mutation_seconds: float = 60.0
+    init_seconds: float = 10.0
+    """How long a WebSocket may stay silent before it says who it is."""
+    subscriptions: int = 50
+    """At once on one WebSocket."""
+    sockets: int = 2_000
+    """WebSockets at once on one endpoint of one process."""
     store_entries: int = 1_000
     store_bytes: int = 64 * 1024 * 1024

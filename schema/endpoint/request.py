@@ -118,12 +118,12 @@ def too_large(limits: Limits) -> HttpProblem:
 
 def parse_body(body: bytes, limits: Limits) -> GraphQLRequest:
     """Read a POST body. Raises: HttpProblem 400."""
-    members = _load_json(body, "The body", limits)
+    members = load_json(body, "The body", limits)
     if isinstance(members, list):
         raise bad_request("BATCHING_NOT_SUPPORTED", "Send one request at a time, not a list.")
     if not isinstance(members, dict):
         raise bad_request("BAD_REQUEST", "The body must be a JSON object.")
-    return _request_of(members, limits)
+    return request_of(members, limits)
 
 
 def parse_query_string(query_string: bytes, limits: Limits) -> GraphQLRequest:
@@ -142,15 +142,16 @@ def parse_query_string(query_string: bytes, limits: Limits) -> GraphQLRequest:
         raise bad_request("BAD_REQUEST", "A parameter was given twice.")
     for name in ("variables", "extensions"):
         if text := members.get(name):
-            members[name] = _load_json(text.encode("utf-8"), f"`{name}`", limits)
+            members[name] = load_json(text.encode("utf-8"), f"`{name}`", limits)
         else:
             members.pop(name, None)
     if members.get("operationName") == "":
         del members["operationName"]
-    return _request_of(members, limits)
+    return request_of(members, limits)
 
 
-def _load_json(text: bytes, what: str, limits: Limits) -> Any:
+def load_json(text: bytes, what: str, limits: Limits) -> Any:
+    """Parse; integers that JSON readers change silently are refused. Raises: HttpProblem 400."""
     try:
         loaded = orjson.loads(text)
         if _MANY_DIGITS.search(text):
@@ -168,7 +169,8 @@ def _check_digits(digits: str, limits: Limits) -> int:
     return 0
 
 
-def _request_of(members: Mapping[str, Any], limits: Limits) -> GraphQLRequest:
+def request_of(members: Mapping[str, Any], limits: Limits) -> GraphQLRequest:
+    """Check the members of a request. Raises: HttpProblem 400."""
     query = members.get("query")
     variables = members.get("variables")
     operation_name = members.get("operationName")

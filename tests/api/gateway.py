@@ -75,6 +75,7 @@ class Gateway:
     client: httpx.Client
     admin: "psycopg.Connection[Any]" = field(repr=False)
     """The database as its superuser, each statement a unit of work of its own."""
+    process: "subprocess.Popen[bytes]" = field(repr=False)
 
     # ---- looking inside
 
@@ -366,15 +367,19 @@ def a_gateway(folder: Path, app_url: str, admin_url: str, **settings: str) -> It
     log = folder / "gateway.log"
     with (
         SimulatorProcess(folder / "simulator") as simulator,
-        serving(environment, log, base),
+        serving(environment, log, base) as process,
         httpx.Client(base_url=base, trust_env=False, timeout=30) as client,
         psycopg.connect(admin_url, autocommit=True) as admin,
     ):
-        yield Gateway(base, app_url, admin_url, log, simulator, encryption_key, client, admin)
+        yield Gateway(
+            base, app_url, admin_url, log, simulator, encryption_key, client, admin, process
+        )
 
 
 @contextmanager
-def serving(environment: Mapping[str, str], log: Path, base: str) -> Iterator[None]:
+def serving(
+    environment: Mapping[str, str], log: Path, base: str
+) -> Iterator["subprocess.Popen[bytes]"]:
     """`python -m counterfoil serve` until the block ends; its output goes to `log`."""
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -386,7 +391,7 @@ def serving(environment: Mapping[str, str], log: Path, base: str) -> Iterator[No
         )
     try:
         _await_ready(process, base, log)
-        yield
+        yield process
     finally:
         process.terminate()
         try:

@@ -53,7 +53,7 @@ _LITERALS: Final[Mapping[str, str]] = {
 mutation does anything.
 """
 
-_ROOTS: Final = ("Query", "Mutation")
+_ROOTS: Final = ("Query", "Mutation", "Subscription")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def _sdl() -> _Sdl:
 def _ways() -> dict[str, _Way]:
     """The shortest way from a root to each object type, preferring reads."""
     sdl = _sdl()
-    ways = {"Query": _Way("query {", "}"), "Mutation": _Way("mutation {", "}")}
+    ways = {root: _Way(f"{root.lower()} {{", "}") for root in _ROOTS}
     queue = deque(_ROOTS)
     while queue:
         type = queue.popleft()

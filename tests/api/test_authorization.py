@@ -14,6 +14,7 @@ import pytest
 from tenants import SCOPES
 from tests.api.gateway import FULL, STOREFRONT, Gateway, Shop, assert_typed
 from tests.api.reaching import ARGUMENTS, Reached, guarded_fields, reached, storefront_fields
+from tests.api.sockets import Closed, Socket, a_socket
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -50,10 +51,16 @@ ROOTS: Final[Mapping[str, str | None]] = {
     "Mutation.transactionReverse": "LEDGER_WRITE",
     "Mutation.inboundWebhookReplay": "WEBHOOKS_WRITE",
     "Mutation.providerUpdate": "PROVIDERS_WRITE",
+    "Subscription.paymentChanged": "PAYMENTS_READ",
+    "Subscription.paymentChangedByClientSecret": None,
 }
 """What each root field needs; None: anybody, and the resolver decides."""
 
-STOREFRONT_ROOTS: Final = {"Query.paymentByClientSecret", "Mutation.paymentConfirm"}
+STOREFRONT_ROOTS: Final = {
+    "Query.paymentByClientSecret",
+    "Mutation.paymentConfirm",
+    "Subscription.paymentChangedByClientSecret",
+}
 
 
 SEEN_BY_BROWSERS: Final = {
@@ -160,7 +167,7 @@ def test_every_guarded_field_is_reached() -> None:
     assert len(guarded_fields()) > 40
 
 
-def test_the_browser_view_has_two_doors_and_no_guarded_field() -> None:
+def test_the_browser_view_has_three_doors_and_no_guarded_field() -> None:
     full = {one.label for one in reached()}
 
     assert {label for label in storefront_fields() if label in ROOTS} == STOREFRONT_ROOTS
@@ -238,6 +245,52 @@ def test_the_browser_view_does_not_even_know_guarded_fields(one: Reached, caller
         answer = send(callers, one.document, headers, STOREFRONT)
         assert codes(answer) == {"GRAPHQL_VALIDATION_FAILED"}, answer.text
         assert "Did you mean" not in answer.text
+
+
+WATCHED = [one for one in reached() if one.label.startswith("Subscription.")]
+
+
+def socket_codes(opened: Socket, document: str) -> set[str]:
+    return {error["extensions"]["code"] for error in opened.ask(document)["errors"]}
+
+
+@pytest.mark.parametrize("one", WATCHED, ids=lambda one: one.label)
+def test_over_a_socket_a_field_takes_its_own_scopes_and_no_fewer(
+    one: Reached, callers: Callers
+) -> None:
+    shop = callers.shop
+    trials = [frozenset[str](), *(frozenset({scope}) for scope in sorted(SCOPES))]
+    trials += [SCOPES - one.scopes, one.scopes, SCOPES]
+
+    for scopes in trials:
+        with a_socket(shop.gateway.base) as opened:
+            opened.init(shop.key_with(*scopes))
+            expected = {"FORBIDDEN"} if one.scopes - scopes else {"NOT_FOUND"}
+            assert socket_codes(opened, one.document) == expected, sorted(scopes)
+
+
+@pytest.mark.parametrize("one", WATCHED, ids=lambda one: one.label)
+def test_over_a_socket_a_client_secret_opens_no_guarded_field(
+    one: Reached, callers: Callers
+) -> None:
+    for path in (FULL, STOREFRONT):
+        with a_socket(callers.shop.gateway.base, path) as opened:
+            opened.init(callers.payment["clientSecret"])
+            unknown = path == STOREFRONT and one.label not in STOREFRONT_ROOTS
+            expected = "GRAPHQL_VALIDATION_FAILED" if unknown else "NOT_FOUND"
+            if path == FULL and one.scopes:
+                expected = "FORBIDDEN"
+            assert socket_codes(opened, one.document) == {expected}
+
+
+def test_over_a_socket_a_caller_nobody_knows_is_shown_out(callers: Callers) -> None:
+    for name, headers in callers.refused_outright():
+        for path in (FULL, STOREFRONT):
+            for given in (headers, {}):
+                with a_socket(callers.shop.gateway.base, path, given) as opened:
+                    with pytest.raises(Closed) as closed:
+                        opened.init(**headers)
+                    assert closed.value.code == 4403, f"{name} {path}"
 
 
 NODES = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -120,6 +121,30 @@ async def test_what_does_not_end_is_cut_off_at_the_deadline() -> None:
     await running
 
     assert (rows.done, rows.running) == ([], 0)
+
+
+def test_a_wake_up_while_all_hands_are_full_leaves_the_event_loop_free() -> None:
+    """In a thread, since a loop that spins would never come back to say so."""
+    came_back = threading.Event()
+
+    async def wake_a_full_loop() -> None:
+        rows = Rows(claims(1), hold=asyncio.Event())
+        loop = a_loop(rows, concurrency=1)
+        running = asyncio.create_task(loop.run())
+        while not rows.running:  # noqa: ASYNC110 - seen from outside
+            await asyncio.sleep(0.001)
+        loop.wake.set()
+        await asyncio.sleep(0.01)
+        assert rows.hold is not None
+        rows.hold.set()
+        await until(rows, 1)
+        loop.stop()
+        await running
+        came_back.set()
+
+    threading.Thread(target=lambda: asyncio.run(wake_a_full_loop()), daemon=True).start()
+
+    assert came_back.wait(10)
 
 
 async def test_a_wake_up_ends_the_wait() -> None:

@@ -111,6 +111,30 @@ async def test_a_lost_connection_is_unavailable_and_the_pool_recovers(
     await admin.close()
 
 
+async def test_reading_while_the_database_is_away_or_blocked_is_unavailable(
+    database: Database, tenant_id: int, admin_url: str
+) -> None:
+    admin = await asyncpg.connect(admin_url)
+    sleep = text("SELECT pg_backend_pid(), pg_sleep(:seconds)")
+
+    with pytest.raises(DatabaseUnavailable):
+        async with database.reading(tenant_id) as session:
+            connection = await session.connection()
+            backend = (await connection.execute(sleep, {"seconds": 0})).scalar()
+            await admin.execute("SELECT pg_terminate_backend($1)", backend)
+            await connection.execute(sleep, {"seconds": 5})
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE block_list IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(DatabaseUnavailable):
+            async with database.reading(tenant_id) as session:
+                connection = await session.connection()
+                await connection.execute(text("SET LOCAL lock_timeout = '50ms'"))
+                await connection.execute(text("SELECT 1 FROM block_list"))
+    async with database.reading(tenant_id) as session:
+        await (await session.connection()).execute(sleep, {"seconds": 0})
+    await admin.close()
+
+
 async def test_a_reading_session_sees_its_tenant_and_cannot_write(
     database: Database, tenant_id: int, admin_url: str
 ) -> None:

@@ -133,13 +133,13 @@ def test_a_provider_is_added_changed_and_listed(
     )
     first, _ = state()
 
-    changed = (
-        "--disable --priority 7 --base-url https://b.example --breaker open --failures-to-open 3"
-    )
+    changed = "--disable --priority 7 --base-url https://b.example --field multicapture=yes"
+    changed += " --breaker open --failures-to-open 3"
     assert providers("update", "till", *changed.split()) == "till is changed.\n"
     sealed, row = state()
     assert sealed != first
     assert (row["enabled"], row["priority"], row["base_url"]) == (False, 7, "https://b.example")
+    assert row["fields"] == {"multicapture": "yes"}
     policy = row["breaker_policy"]
     assert isinstance(policy, dict)
     assert (policy["forced_open"], policy["dry_run"], policy["failures_to_open"]) == (
@@ -167,6 +167,7 @@ def test_a_provider_is_added_changed_and_listed(
         (("update", "till", "--enable"), "Say what to change"),
         (("update", "nobody", "--enable"), "There is no such provider account"),
         (("update", "till", "--base-url", "nonsense"), "must be like https://"),
+        (("update", "till", "--field", "multicapture"), "must be like multicapture=yes"),
     ]:
         ended = run("providers", *arguments, "--tenant", tenant_name, **environment)
         assert ended.returncode != 0

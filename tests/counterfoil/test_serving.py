@@ -17,6 +17,7 @@ import pytest
 from counterfoil.layout import ROOT
 from counterfoil.serving import AddressTaken, SimulatorFailed, _free_port, bound, with_simulator
 from counterfoil.settings import Settings
+from counterfoil.watchdog import undisturbed
 
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
@@ -158,6 +159,16 @@ def test_a_stop_half_way_through_the_start_leaves_nothing(tmp_path: Path) -> Non
 
     assert process.wait(STOP_SECONDS) == 0
     assert processes_of(tmp_path) == []
+
+
+def test_a_signal_between_the_start_of_a_child_and_remembering_it_waits() -> None:
+    remembered = False
+
+    with pytest.raises(KeyboardInterrupt), undisturbed():
+        signal.raise_signal(signal.SIGINT)
+        remembered = True
+
+    assert remembered
 
 
 def test_the_simulator_lives_as_long_as_who_started_it(tmp_path: Path) -> None:

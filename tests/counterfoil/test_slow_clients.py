@@ -9,10 +9,11 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from counterfoil.serving import bound
-from counterfoil.slow_clients import ImpatientProtocol
+from counterfoil.slow_clients import ImpatientProtocol, ImpatientSocket
 
 
 class QuicklyImpatient(ImpatientProtocol):
@@ -30,6 +31,14 @@ async def echo(request: Request) -> PlainTextResponse:
 async def a_connection() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     app = Starlette(routes=[Route("/", echo, methods=["POST"])])
     config = uvicorn.Config(app, http=QuicklyImpatient, ws="none", log_config=None)
+    async with a_served(config) as streams:
+        yield streams
+
+
+@asynccontextmanager
+async def a_served(
+    config: uvicorn.Config,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     server = uvicorn.Server(config)
     with bound("127.0.0.1", 0) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -76,3 +85,30 @@ async def test_the_answer_may_take_longer_than_the_question() -> None:
 
             assert head.startswith(b"HTTP/1.1 200 ")
             assert await reader.readexactly(3) == b"abc"
+
+
+class QuicklyImpatientSocket(ImpatientSocket):
+    taking_seconds = 0.5
+
+
+async def test_a_socket_that_does_not_read_is_cut_and_its_sender_told() -> None:
+    sending_ended = asyncio.Event()
+
+    async def talk(socket: WebSocket) -> None:
+        await socket.accept()
+        try:
+            while True:
+                await socket.send_text("x" * 100_000)
+        except WebSocketDisconnect:
+            sending_ended.set()
+
+    app = Starlette(routes=[WebSocketRoute("/", talk)])
+    config = uvicorn.Config(app, ws=QuicklyImpatientSocket, log_config=None)
+    async with a_served(config) as (_reader, writer):
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+
+        async with asyncio.timeout(20):
+            await sending_ended.wait()

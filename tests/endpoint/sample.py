@@ -4,7 +4,7 @@
 # Strawberry's decorator is typed as Any when it is given directives.
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -163,9 +163,40 @@ class Mutation:
         return "added"
 
 
+@strawberry.type
+class Subscription:
+    @strawberry.subscription(directives=[FREE])
+    async def count(self, to: int) -> AsyncGenerator[int, None]:
+        for number in range(1, to + 1):
+            yield number
+
+    @strawberry.subscription(directives=[FREE])
+    async def fail(self, how: str) -> AsyncGenerator[int, None]:
+        yield 1
+        match how:
+            case "rejected":
+                raise NoSuchBook(number=7)
+            case "broken":
+                raise Broken(secret="internal detail 4711")
+            case _:
+                raise RuntimeError("internal detail 4711")
+
+    @strawberry.subscription(directives=[FREE])
+    async def wait(self, info: strawberry.Info[Context, None]) -> AsyncGenerator[str, None]:
+        try:
+            yield "begun"
+            await asyncio.Event().wait()
+        finally:
+            info.context.log.append("left")
+
+
 def a_schema() -> strawberry.Schema:
     return strawberry.Schema(
-        Query, Mutation, types=[Author, Book], config=StrawberryConfig(scalar_map=SCALARS)
+        Query,
+        Mutation,
+        Subscription,
+        types=[Author, Book],
+        config=StrawberryConfig(scalar_map=SCALARS),
     )
 
 

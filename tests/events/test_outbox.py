@@ -1,37 +1,13 @@
 """Events: valid when made, written in order with the change they tell of."""
 
-from datetime import UTC, datetime
-from typing import Any
-
 import pytest
 from pydantic import ValidationError
 
 from core.database import Database
-from core.identifiers import encode, new_id
-from events import Event, Subject, append
-from events.catalogue import Amount, DiscrepancyFact, PaymentFact
-
-
-def an_event(type: str = "payment.captured.v1", **changes: Any) -> Event:
-    id = changes.pop("id", new_id())
-    fact = PaymentFact(
-        payment_id=encode("pay", id),
-        reference=None,
-        status="CAPTURED",
-        version=2,
-        amount=Amount(amount_minor="1000", currency="EUR"),
-        amount_captured=Amount(amount_minor="1000", currency="EUR"),
-        amount_refunded=Amount(amount_minor="0", currency="EUR"),
-    )
-    return Event(
-        type,
-        Subject.PAYMENT,
-        id,
-        fact,
-        "key:test",
-        "request",
-        datetime.now(UTC),  # noqa: TID251 - any instant
-    )
+from core.identifiers import encode
+from events import append
+from events.catalogue import DiscrepancyFact
+from tests.events.telling import an_event
 
 
 async def test_events_are_written_in_order_with_their_change(

@@ -5,7 +5,7 @@ import enum
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,8 @@ from playwright.async_api import Request as BrowserRequest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from counterfoil.graphiql import Graphiql
 
@@ -218,7 +219,7 @@ class Seen:
 
 @asynccontextmanager
 async def serving(app: Starlette) -> AsyncIterator[str]:
-    config = uvicorn.Config(app, log_level="error", ws="none", lifespan="off")
+    config = uvicorn.Config(app, log_level="error", ws="websockets-sansio", lifespan="off")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with asyncio.TaskGroup() as group:
@@ -317,3 +318,38 @@ async def keep_screenshot(page: Page, name: str) -> None:
     """Leaves a picture for a person to look at, where COUNTERFOIL_SCREENSHOTS says."""
     if folder := os.environ.get("COUNTERFOIL_SCREENSHOTS"):
         await page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+async def test_a_subscription_runs_in_the_page_with_the_key_under_headers(
+    page_data_dir: Path,
+) -> None:
+    api, seen, told = Api(), Seen(), list[Any]()
+
+    async def talk(socket: WebSocket) -> None:
+        await socket.accept("graphql-transport-ws")
+        told.append(await socket.receive_json())
+        await socket.send_json({"type": "connection_ack"})
+        told.append(subscribe := await socket.receive_json())
+        data = {"paymentChanged": {"status": "CAPTURED"}}
+        await socket.send_json({"id": subscribe["id"], "type": "next", "payload": {"data": data}})
+        await socket.send_json({"id": subscribe["id"], "type": "complete"})
+        with suppress(WebSocketDisconnect):
+            await socket.receive_json()
+
+    app = an_app(page_data_dir, api)
+    app.routes.append(WebSocketRoute("/graphql", talk))
+    async with serving(app) as origin, a_window(origin, seen) as page:
+        await run_tab(page)
+        await page.locator(".graphiql-query-editor .view-lines").first.click()
+        await page.keyboard.press("Control+A")
+        await page.keyboard.insert_text(
+            'subscription { paymentChanged(paymentId: "p") { status } }'
+        )
+        await page.get_by_text("paymentChanged").first.wait_for()
+        await page.locator(".graphiql-execute-button").click()
+        await expect(page.locator(".result-window .view-lines")).to_contain_text("paymentChanged")
+
+    init, subscribe = told
+    assert init["payload"]["Authorization"] == f"Bearer {KEY}"
+    assert subscribe["payload"]["query"].startswith("subscription")
+    assert seen.complaints == []

@@ -4,11 +4,14 @@ import itertools
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from core.identifiers import encode
 from core.money import Money
 from gateways.port import Failure, Outcome, OutcomeStatus, ProviderEvent
-from payments import Fact
-from tests.payments.world import World, at
+from payments import Fact, StoreCredit
+from payments.errors import AmountExceeded
+from tests.payments.world import World, at, move
 
 STATUS = OutcomeStatus
 
@@ -36,10 +39,10 @@ def an_event(number: int, kind: str, status: str, ref: str, **changes: Any) -> P
     )
 
 
-async def an_unknown_payment(world: World) -> tuple[UUID, str, str]:
+async def an_unknown_payment(world: World, **changes: Any) -> tuple[UUID, str, str]:
     """A sale whose answer was lost: its id, our operation's public id, the provider's id."""
     world.simulator.fault("drop_after", times=1)
-    payment_id = await world.pay()
+    payment_id = await world.pay(**changes)
     operation = await world.operation(payment_id)
     ref = world.merchants[0].effects(reference=encode("op", operation.id))[0]["payment"]
     return payment_id, encode("op", operation.id), ref
@@ -283,4 +286,72 @@ async def test_a_better_fee_corrects_the_one_that_was_posted(world: World) -> No
 
     assert await world.balance(f"expense:psp_fee:{world.merchants[0].name}") == (59, 0)
     assert (await world.see(payment_id)).payment.fees == 59
+    await world.check()
+
+
+async def test_more_captured_elsewhere_than_authorized_is_posted_and_noticed(world: World) -> None:
+    payment_id = await world.authorize()
+    ref = (await world.operation(payment_id, "AUTHORIZE")).provider_ref
+
+    await world.callback(an_event(1, "CAPTURE", "SUCCEEDED", "sc_x", amount=5000, payment_ref=ref))
+
+    assert (await world.see(payment_id)).payment.captured_gross == 5000
+    assert await world.balance("income:sales") == (-5000, 0)
+    assert await world.discrepancies() == ["AMOUNT_MISMATCH"]
+
+
+@pytest.mark.parametrize("spent", [True, False])
+async def test_store_credit_that_was_given_back_pays_nothing_when_the_card_succeeds_after_all(
+    world: World,
+    spent: bool,
+) -> None:
+    """Otherwise a refund would make credit that nobody ever paid with."""
+    wallet = "customer:hans:wallet"
+    await move(world, "expense:store_credit", wallet, 300)
+    payment_id, operation, ref = await an_unknown_payment(
+        world, store_credit=StoreCredit(wallet, Money(300, "EUR"))
+    )
+    await world.callback(an_event(1, "SALE", "DECLINED", ref, amount=700, operation_id=operation))
+    assert await world.balance(wallet) == (-300, 0)
+    if spent:
+        await move(world, wallet, "income:sales", 300)
+
+    paid = Outcome(STATUS.SUCCEEDED, ref, Money(700, "EUR"), Money(50, "EUR"))
+    found = await world.operation(payment_id)
+    await world.tell(found.id, Fact("LOOKUP", paid, "lookup:truth", at()))
+
+    seen = await world.see(payment_id)
+    assert (seen.payment.status, seen.payment.captured_gross) == ("CAPTURED", 700)
+    assert "AMOUNT_MISMATCH" in await world.discrepancies()
+    with pytest.raises(AmountExceeded):
+        await world.refund(payment_id, 1000)
+    await world.refund(payment_id, 700)
+    assert await world.balance(wallet) == (0 if spent else -300, 0)
+    assert await world.balance("income:sales") == (-300 if spent else 0, 0)
+    await world.check()
+
+
+@pytest.mark.parametrize("ends", ["captured", "expired"])
+async def test_what_is_left_of_a_hold_is_given_back_once_and_verify_agrees(
+    world: World, ends: str
+) -> None:
+    """A capture that was refused, since the dashboard had taken a part, changes nothing of that."""
+    payment_id = await world.authorize()
+    ref = (await world.operation(payment_id, "AUTHORIZE")).provider_ref
+    made = world.simulator.control("/_dashboard/captures", payment=ref, amount=600, final=False)
+    await world.capture(payment_id, 1000)  # refused: only 400 are left there
+    elsewhere = an_event(
+        1, "CAPTURE", "SUCCEEDED", made["id"], amount=600, payment_ref=ref, fee=made["fee"]
+    )
+    await world.callback(elsewhere)
+
+    if ends == "expired":
+        gone = world.simulator.control("/_dashboard/expire", payment=ref)
+        await world.callback(
+            an_event(2, "VOID", "SUCCEEDED", gone["id"], amount=400, payment_ref=ref, raw="expired")
+        )
+    else:
+        await world.capture(payment_id, 400)
+
+    assert (await world.balance("income:sales"))[1] == 0
     await world.check()

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import psycopg
 import pytest
 
@@ -177,3 +178,22 @@ def test_refundable_is_never_negative() -> None:
 
 def test_the_past_is_aware_of_its_zone() -> None:
     assert at().tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "payment SET amount = amount + 1",
+        "payment SET currency = 'USD'",
+        "payment SET splits = '[]'",
+        "refund SET card_amount = 1",
+        "provider_operation SET amount = 1",
+        "provider_operation SET idempotency_key = 'other'",
+        "provider_operation SET provider_account_id = gen_random_uuid()",
+    ],
+)
+async def test_what_was_agreed_cannot_be_changed_any_more(world: World, change: str) -> None:
+    await world.refund(await world.pay(), 100)
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
+        await world.rows(f"UPDATE {change}")

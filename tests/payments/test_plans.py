@@ -64,6 +64,10 @@ LOOKUPS = [
         "outbox_by_aggregate",
     ),
     ("outbox WHERE sequence IS NULL", "outbox_unsequenced"),
+    (
+        "outbox WHERE tenant_id = $1::INT AND sequence > $2::BIGINT ORDER BY sequence",
+        "outbox_by_sequence",
+    ),
 ]
 
 

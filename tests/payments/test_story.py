@@ -10,7 +10,6 @@ from payments.errors import (
     AmountExceeded,
     InsufficientFunds,
     InvalidState,
-    NoProviderAvailable,
     OutcomeUnknown,
     RiskRejected,
     ValidationFailed,
@@ -53,6 +52,18 @@ async def test_a_decline_is_a_state_not_an_error(
     assert await world.balance("income:sales") == (0, 0)
     assert await world.events(payment_id) == ["payment.initiated", "payment.declined"]
     await world.check()
+
+
+async def test_a_confirmed_payment_is_told_of_while_it_is_under_way(world: World) -> None:
+    payment_id = await world.pay(confirm=False)
+
+    await world.confirm(payment_id, "tok_success")
+
+    assert await world.events(payment_id) == [
+        "payment.initiated",
+        "payment.processing",
+        "payment.captured",
+    ]
 
 
 async def test_a_declined_payment_is_tried_again_with_another_method(world: World) -> None:
@@ -431,21 +442,6 @@ async def test_a_wrong_amount_is_quarantined_and_its_money_kept_in_suspense(worl
     assert await world.balance("income:sales") == (0, 0)
 
 
-async def test_nobody_to_charge_is_said_and_the_same_key_tries_again(world: World) -> None:
-    await set_enabled(world, enabled=False)
-    with pytest.raises(NoProviderAvailable) as refused:
-        await world.pay(key="nobody-there")
-    assert {line["verdict"] for line in refused.value.candidates} == {"SKIPPED_DISABLED"}
-    await set_enabled(world, enabled=True)
-
-    payment_id = await world.pay(key="nobody-there")
-
-    assert (await world.see(payment_id)).payment.status == "CAPTURED"
-    assert await world.pay(key="nobody-there") == payment_id
-    assert world.effects() == [("charge", 1000)]
-    await world.check()
-
-
 async def test_risk_rules_refuse_before_any_provider_hears_of_it(world: World) -> None:
     async with world.database.unit_of_work(world.tenant_id) as tx:
         await tx.execute(
@@ -464,15 +460,6 @@ async def test_risk_rules_refuse_before_any_provider_hears_of_it(world: World) -
 
     assert refused.value.rule == "payments_per_customer_per_hour"
     assert len(world.effects()) == 2
-
-
-async def set_enabled(world: World, *, enabled: bool) -> None:
-    async with world.database.unit_of_work(world.tenant_id) as tx:
-        await tx.execute(
-            "UPDATE provider_account SET enabled = $2 WHERE tenant_id = $1",
-            world.tenant_id,
-            enabled,
-        )
 
 
 async def grant(world: World, wallet: str, amount: int) -> None:

@@ -1,5 +1,6 @@
 """Asks the schema as the endpoint does, without HTTP: parse, validate, execute."""
 
+import random
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
@@ -8,6 +9,7 @@ from graphql import ExecutionResult, GraphQLError, execute, parse, validate
 from strawberry import Schema
 
 from core.identifiers import new_id
+from events import Feed
 from resolvers.context import Context, Services
 from schema import build
 from tenants import SCOPES
@@ -79,4 +81,7 @@ def code_of(error: GraphQLError) -> str:
 def an_api(world: World, caller: Asker | None = None) -> Api:
     """The API of a world, asked by a server with every scope unless said otherwise."""
     server = Asker(world.tenant_id, new_id(), scopes=SCOPES)
-    return Api(Services(world.services, PUBLIC_URL), caller or server)
+    return Api(
+        Services(world.services, PUBLIC_URL, Feed(world.services.database, random.Random(1))),
+        caller or server,
+    )

@@ -1,5 +1,9 @@
 """Payments through the API: made, read, paged, replayed."""
 
+import base64
+
+import orjson
+
 from core.identifiers import encode, new_id
 from tests.payments.world import World, a_key
 from tests.resolvers.asking import Api
@@ -258,6 +262,11 @@ async def test_a_bad_cursor_or_page_size_is_refused(api: Api, world: World) -> N
     assert await api.refused(LIST, after=cursor) == "BAD_CURSOR"
     by_update = (await api.ask(LIST, sort={"key": "UPDATED_AT"}))["payments"]
     assert await api.refused(LIST, after=by_update["pageInfo"]["endCursor"]) == "BAD_CURSOR"
+    name, _, id = orjson.loads(base64.urlsafe_b64decode(by_update["pageInfo"]["endCursor"] + "=="))
+    for time in ("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "2026-01-01T00:00:00"):
+        forged = base64.urlsafe_b64encode(orjson.dumps([name, time, id])).decode().rstrip("=")
+        found = await api.refused(LIST, after=forged, sort={"key": "UPDATED_AT"})
+        assert found == "BAD_CURSOR", time
     for size in (-1, 101, 2**31 - 1):
         assert await api.refused(LIST, first=size) == "BAD_PAGE_SIZE"
         assert await api.refused(LIST, last=size) == "BAD_PAGE_SIZE"

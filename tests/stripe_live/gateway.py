@@ -21,13 +21,21 @@ from counterfoil import demo_documents as documents
 from counterfoil.layout import ROOT
 from tests.counterfoil.test_serving import a_free_port, a_server, environment
 from tests.gateways.stripe.builders import body as sample
-from tests.stripe_live.fake import API_KEY, FakeStripe, Json, a_fake_stripe
+from tests.stripe_live.fake import API_KEY, Json, LiveStripe, a_fake_stripe
 from tests.stripe_live.vectors import OLD_SECRET, SECRET
 
 WEBHOOK_SECRET = "whsec_of_this_gateway"
 TRANSACTIONS = """
 query Entries($id: ID!) { payment(id: $id) { transactions(first: 20) { nodes {
   kind entries { direction amount { amountMinor } account { path } } } } } }
+"""
+SYNC = """
+mutation Sync($id: ID!) { paymentSync(paymentId: $id) {
+  ... on PaymentPayload { payment { id status lastDecline { kind } } } } }
+"""
+CANCEL = """
+mutation Cancel($input: PaymentCancelInput!) { paymentCancel(input: $input) {
+  __typename ... on PaymentPayload { payment { id status } } ... on Error { code message } } }
 """
 _numbers = itertools.count(1)
 
@@ -60,7 +68,7 @@ class Gateway:
     """Its addresses and what to say there."""
 
     url: str
-    stripe: FakeStripe
+    stripe: LiveStripe
     account_id: str
     second_id: str
     """An account at the same provider that is never charged: it comes second."""
@@ -79,11 +87,15 @@ class Gateway:
         return data
 
     def _mutate(self, document: str, **input: Any) -> Json:
+        told = self._tell(document, **input)
+        assert told["__typename"].endswith("Payload"), told
+        return told
+
+    def _tell(self, document: str, **input: Any) -> Json:
         [told] = self.ask(
             document, input={"idempotencyKey": f"stripe-live-{next(_numbers)}", **input}
         ).values()
         assert isinstance(told, dict)
-        assert told["__typename"].endswith("Payload"), told
         return told
 
     def pay(self, token: str = "pm_card_visa", capture: str = "AUTOMATIC") -> Json:
@@ -98,12 +110,32 @@ class Gateway:
         )["payment"]
         return payment
 
-    def capture(self, payment: Json, amount: int) -> Json:
-        money = {"amountMinor": str(amount), "currency": "EUR"}
-        captured: Json = self._mutate(
-            documents.CAPTURE, paymentId=payment["id"], amount=money, final=True
-        )["payment"]
+    def capture(self, payment: Json, amount: int, *, final: bool = True) -> Json:
+        told = self.try_capture(payment, amount, final=final)
+        assert told["__typename"].endswith("Payload"), told
+        captured: Json = told["payment"]
         return captured
+
+    def try_capture(self, payment: Json, amount: int, *, final: bool) -> Json:
+        """What is said to a capture, also when it is refused."""
+        money = {"amountMinor": str(amount), "currency": "EUR"}
+        return self._tell(documents.CAPTURE, paymentId=payment["id"], amount=money, final=final)
+
+    def capabilities(self) -> list[str]:
+        """What the account that is charged can do."""
+        answer = self.ask("query { providers { name capabilities } }")
+        [found] = [p["capabilities"] for p in answer["providers"] if p["name"] == "stripe-test"]
+        assert isinstance(found, list)
+        return found
+
+    def cancel(self, payment: Json) -> Json:
+        canceled: Json = self._mutate(CANCEL, paymentId=payment["id"])["payment"]
+        return canceled
+
+    def sync(self, payment: Json) -> Json:
+        """What is known once the provider was asked."""
+        known: Json = self.ask(SYNC, id=payment["id"])["paymentSync"]["payment"]
+        return known
 
     def refund(self, payment: Json, amount: int) -> Json:
         money = {"amountMinor": str(amount), "currency": "EUR"}

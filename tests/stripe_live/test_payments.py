@@ -24,6 +24,7 @@ PUBLISHED = sorted(
     path.stem.removeprefix("event_") for path in (HERE / "samples").glob("event_*.json")
 )
 WAITS = {
+    "charge.captured",
     "charge.expired",
     "payment_intent.amount_capturable_updated",
     "payment_intent.canceled",
@@ -79,7 +80,7 @@ def test_an_authorization_is_captured_in_part_and_the_rest_released(gateway: Gat
         gateway.deliver(an_event("charge.captured", a_charge(intent, amount_captured=3000))),
     ]
 
-    assert sorted(gateway.inbox(*told)) == ["IGNORED", "PROCESSED", "PROCESSED"]
+    assert gateway.inbox(*told) == ["PROCESSED"] * 3
     assert gateway.status(payment) == "CAPTURED"
     assert gateway.kinds(payment) == ["authorise", "capture"]
     gateway.check()
@@ -129,11 +130,11 @@ def test_a_capture_made_in_the_dashboard_is_posted_once(gateway: Gateway) -> Non
 
     told = [
         gateway.deliver(an_event("payment_intent.succeeded", intent)),
-        gateway.deliver(an_event("charge.captured", a_charge(intent))),
+        gateway.deliver(an_event("charge.captured", a_charge(intent, amount_captured=4250))),
         gateway.deliver(an_event("payment_intent.succeeded", intent)),
     ]
 
-    assert sorted(gateway.inbox(*told)) == ["IGNORED", "PROCESSED", "PROCESSED"]
+    assert gateway.inbox(*told) == ["PROCESSED"] * 3
     assert gateway.status(payment) == "CAPTURED"
     assert gateway.kinds(payment) == ["authorise", "capture"]
     gateway.check()
@@ -176,8 +177,59 @@ def test_a_payment_that_needs_the_shopper_is_posted_by_its_event_alone(gateway: 
     gateway.check()
 
 
+@pytest.mark.parametrize(
+    ("capture", "status", "kinds"),
+    [("AUTOMATIC", "CAPTURED", ["sale"]), ("MANUAL", "AUTHORIZED", ["authorise"])],
+)
+def test_a_shopper_who_came_back_is_asked_about_and_posted_once(
+    gateway: Gateway, capture: str, status: str, kinds: list[str]
+) -> None:
+    payment = gateway.pay("pm_card_authenticationRequired", capture)
+    assert gateway.sync(payment)["status"] == "REQUIRES_ACTION"
+    before = len(gateway.stripe.events)
+    gateway.stripe.authenticate(gateway.intent(payment)["id"])
+
+    assert gateway.sync(payment)["status"] == status
+    told = [gateway.deliver(event) for event in gateway.stripe.events[before:]]
+
+    assert set(gateway.inbox(*told)) == {"PROCESSED"}
+    assert gateway.status(payment) == status
+    assert gateway.kinds(payment) == kinds
+    gateway.check()
+
+
+@pytest.mark.parametrize("by_event", [True, False], ids=["event", "sync"])
+def test_a_failed_authentication_is_a_decline_and_the_payment_can_be_tried_again(
+    gateway: Gateway, by_event: bool
+) -> None:
+    payment = gateway.pay("pm_card_authenticationRequired")
+    gateway.stripe.fail_authentication(gateway.intent(payment)["id"])
+
+    if by_event:
+        assert gateway.inbox(gateway.deliver(gateway.stripe.events[-1])) == ["PROCESSED"]
+    declined = gateway.sync(payment)
+
+    assert declined["status"] == "REQUIRES_PAYMENT_METHOD"
+    assert declined["lastDecline"]["kind"] == "SCA_REQUIRED"
+    assert gateway.kinds(payment) == []
+
+
+def test_a_payment_its_shopper_abandoned_can_be_canceled(gateway: Gateway) -> None:
+    payment = gateway.pay("pm_card_authenticationRequired")
+    intent = gateway.intent(payment)
+
+    gateway.cancel(payment)
+    told = [gateway.deliver(gateway.stripe.events[-1])]
+
+    assert intent["status"] == "canceled"
+    assert set(gateway.inbox(*told)) == {"PROCESSED"}
+    assert gateway.status(payment) == "CANCELED"
+    assert gateway.kinds(payment) == []
+    gateway.check()
+
+
 def test_a_decline_is_a_state_and_its_events_add_nothing(gateway: Gateway) -> None:
-    payment = gateway.pay("pm_card_visa_chargeDeclined")
+    payment = gateway.pay("pm_card_visa_chargeDeclinedInsufficientFunds")
     assert payment["status"] == "REQUIRES_PAYMENT_METHOD"
     assert payment["lastDecline"]["kind"] == "INSUFFICIENT_FUNDS"
     intent = gateway.intent(payment)
@@ -298,6 +350,32 @@ def test_a_body_that_comes_too_slowly_is_given_up(gateway: Gateway) -> None:
 
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert time.monotonic() - started < 12
+
+
+def test_several_captures_are_made_where_agreed_and_each_is_posted_once(
+    gateway: Gateway,
+) -> None:
+    payment = gateway.pay(capture="MANUAL")
+    refused = gateway.try_capture(payment, 1000, final=False)
+    assert refused["__typename"] == "UnsupportedError", refused
+    assert gateway.kinds(payment) == ["authorise"]
+    assert "MULTI_CAPTURE" not in gateway.capabilities()
+    gateway.cli("providers", "update", "stripe-test", "--field", "multicapture=yes")
+    assert "MULTI_CAPTURE" in gateway.capabilities()
+    payment = gateway.pay(capture="MANUAL")
+    before = len(gateway.stripe.events)
+
+    assert gateway.capture(payment, 1000, final=False)["status"] == "PARTIALLY_CAPTURED"
+    gateway.capture(payment, 500, final=False)
+    gateway.stripe.capture_by_hand(gateway.intent(payment)["id"], 300, final=False)
+    told = [gateway.deliver(event) for event in reversed(gateway.stripe.events[before:])]
+
+    assert set(gateway.inbox(*told)) == {"PROCESSED", "IGNORED"}
+    assert gateway.status(payment) == "PARTIALLY_CAPTURED"
+    taken = [entries for kind, entries in gateway.posted(payment) if kind == "capture"]
+    credited = [a for legs in taken for side, path, a in legs if (side, path) == ("CREDIT", SALES)]
+    assert sorted(credited) == [300, 500, 1000]
+    gateway.check()
 
 
 def test_the_books_hold_after_all_this(gateway: Gateway) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -483,12 +482,3 @@ async def test_a_row_keeps_what_was_proven(desk: Desk) -> None:
     for change in ("payload = 'x'", "provider_event_id = 'x'", "headers = '{}'"):
         with pytest.raises(asyncpg.PostgresError):
             await desk.world.rows(f"UPDATE inbound_webhook SET {change}")
-
-
-async def test_replay_knows_only_the_rows_of_its_tenant(desk: Desk) -> None:
-    await desk.deliver(an_event())
-    row: Any = await desk.only()
-    async with desk.world.database.unit_of_work(desk.world.tenant_id + 1_000_000) as tx:
-        found = await replay(tx, desk.world.tenant_id, [row["id"]], desk.world.clock.now())
-
-    assert found == []

@@ -240,3 +240,22 @@ def test_an_unknown_type_has_no_outcome() -> None:
 def test_a_body_that_is_not_understood_is_unparseable(body: bytes) -> None:
     with pytest.raises(Unparseable):
         ADAPTER.parse_webhook(a_callback(None, body))
+
+
+@pytest.mark.parametrize(
+    "created",
+    [
+        "9999-12-31T23:59:59-14:00",
+        "0001-01-01T00:00:00+14:00",
+        "1969-12-31T23:59:59Z",
+        "2200-01-01T00:00:00Z",
+        "2026-03-01T12:00:05",
+    ],
+)
+def test_a_time_that_could_not_be_read_again_or_is_of_another_age_is_unparseable(
+    created: str,
+) -> None:
+    event = {"id": "evt_1", "type": "payment.captured", "created": created, "data": a_payment()}
+
+    with pytest.raises(Unparseable, match="created"):
+        ADAPTER.parse_webhook(a_callback(None, json.dumps(event).encode()))

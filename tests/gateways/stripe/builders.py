@@ -34,6 +34,12 @@ def intent(name: str, **changes: Any) -> httpx.Response:
     return httpx.Response(200, json=body(f"api_payment_intent_{name}", **changes))
 
 
+def captured(units: int = 3000, *, by: str = "op_1", **changes: Any) -> httpx.Response:
+    """The intent of which 30.00 were captured, with the mark a capture of ours leaves."""
+    marks = {f"capture_{by}": str(units)}
+    return intent("partial_capture_final", **{"metadata": marks, **changes})
+
+
 def refund(name: str, **changes: Any) -> httpx.Response:
     return httpx.Response(200, json=body(f"api_refund_{name}", **changes))
 

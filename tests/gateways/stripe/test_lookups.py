@@ -19,6 +19,7 @@ from tests.gateways.stripe.builders import (
     KINDS,
     REFUNDS,
     body,
+    captured,
     intent,
     look,
 )
@@ -110,8 +111,7 @@ async def test_a_lookup_of_a_capture_is_satisfied_only_by_our_own() -> None:
     open_ = await look("CAPTURE", amount=Money(3000, "EUR"))
     get.mock(return_value=intent("partial_capture_final", metadata={}))
     others = await look("CAPTURE", amount=Money(3000, "EUR"))
-    mine = intent("partial_capture_final", metadata={"capture_operation_id": "op_1"})
-    get.mock(return_value=mine)
+    get.mock(return_value=captured())
     ours = await look("CAPTURE", amount=Money(3000, "EUR"))
 
     assert open_.result == others.result == LookupResult(not_found_is_conclusive=True)

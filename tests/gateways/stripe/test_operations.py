@@ -23,6 +23,7 @@ from tests.gateways.stripe.builders import (
     REFUNDS,
     an_operation_of,
     body,
+    captured,
     code_of,
     error,
     form,
@@ -115,16 +116,17 @@ async def test_a_debit_that_takes_days_is_pending() -> None:
 
 @respx.mock
 async def test_a_partial_capture_reports_what_was_received() -> None:
-    dispatched = await send("CAPTURE", intent("partial_capture_final"), amount=Money(3000, "EUR"))
+    dispatched = await send("CAPTURE", captured(), amount=Money(3000, "EUR"))
 
     assert dispatched.outcome.status is OutcomeStatus.SUCCEEDED
     assert dispatched.outcome.amount == Money(3000, "EUR")
-    assert form() == {"amount_to_capture": "3000", "metadata[capture_operation_id]": "op_1"}
+    assert dispatched.outcome.provider_ref == "pi_3SAMPLEord1001#3000"
+    assert form() == {"amount_to_capture": "3000", "metadata[capture_op_1]": "3000"}
 
 
 @respx.mock
 async def test_a_capture_of_another_amount_is_not_believed() -> None:
-    dispatched = await send("CAPTURE", intent("partial_capture_final"), amount=Money(2000, "EUR"))
+    dispatched = await send("CAPTURE", captured(2000), amount=Money(2000, "EUR"))
 
     assert code_of(dispatched.outcome) == "amount_mismatch"
     assert dispatched.outcome.amount == Money(3000, "EUR")
@@ -215,36 +217,6 @@ def an_error(status: int, **members: Any) -> httpx.Response:
 
 
 @respx.mock
-@pytest.mark.parametrize(
-    ("code", "kind", "elsewhere"),
-    [
-        ("lost_card", "HARD", False),
-        ("fraudulent", "FRAUD", False),
-        ("incorrect_cvc", "INVALID_METHOD", False),
-        ("generic_decline", "SOFT", True),
-        ("card_velocity_exceeded", "LIMIT", False),
-        ("never_heard_of", "OTHER", False),
-    ],
-)
-async def test_decline_codes(code: str, kind: str, elsewhere: bool) -> None:
-    dispatched = await send("SALE", an_error(402, code="card_declined", decline_code=code))
-
-    failure = dispatched.outcome.failure
-    assert failure is not None
-    assert failure.decline == kind
-    assert failure.provider_code == code
-    assert failure.retry_other_provider is elsewhere
-
-
-@respx.mock
-async def test_a_stolen_card_is_not_called_so() -> None:
-    dispatched = await send("SALE", an_error(402, code="card_declined", decline_code="stolen_card"))
-
-    assert dispatched.outcome.failure is not None
-    assert "stolen" not in dispatched.outcome.failure.message
-
-
-@respx.mock
 async def test_only_a_limit_of_the_whole_account_counts_against_the_breaker() -> None:
     bench = a_bench(StripeAdapter())
     account = an_account("stripe")
@@ -271,8 +243,7 @@ async def test_a_refund_the_balance_cannot_cover_waits() -> None:
 
 @respx.mock
 async def test_a_capture_refused_because_we_had_captured_is_a_success() -> None:
-    captured = intent("partial_capture_final", metadata={"capture_operation_id": "op_1"})
-    respx.get(INTENT).mock(return_value=captured)
+    respx.get(INTENT).mock(return_value=captured())
 
     dispatched = await send(
         "CAPTURE", error("400_payment_intent_unexpected_state"), amount=Money(3000, "EUR")
@@ -327,7 +298,9 @@ async def test_no_answer_is_unknown_for_every_kind(kind: str, answer: Any) -> No
     ("kind", "answer"),
     [
         ("SALE", intent("succeeded_automatic", metadata={"operation_id": "op_2"})),
-        ("CAPTURE", intent("partial_capture_final", id="pi_other")),
+        ("CAPTURE", captured(id="pi_other")),
+        ("CAPTURE", captured(by="op_2")),
+        ("CAPTURE", intent("partial_capture_final")),
         ("VOID", intent("canceled", id="pi_other")),
         ("REFUND", refund("succeeded", payment_intent="pi_other")),
         ("REFUND", refund("succeeded", metadata={"operation_id": "op_2"})),
@@ -387,6 +360,7 @@ def test_only_what_is_tested_is_declared() -> None:
         Capability.AUTHORIZE,
         Capability.CAPTURE,
         Capability.PARTIAL_CAPTURE,
+        Capability.MULTI_CAPTURE,
         Capability.VOID,
         Capability.REFUND,
         Capability.PARTIAL_REFUND,

@@ -168,7 +168,7 @@ def test_a_manual_intent_that_succeeded_is_its_capture_of_what_was_received() ->
         "payment_intent.succeeded",
         capture_method="manual",
         amount_received=3000,
-        metadata={"operation_id": "op_auth", "capture_operation_id": "op_capture"},
+        metadata={"operation_id": "op_auth", "capture_op_capture": "3000"},
     )
 
     assert event.outcome is not None
@@ -183,6 +183,38 @@ def test_a_capture_made_in_the_dashboard_names_the_payment_but_no_operation() ->
 
     assert (event.operation_kind, event.operation_id) == ("CAPTURE", None)
     assert event.payment_ref == "pi_3SAMPLEord1001"
+
+
+def test_a_capture_event_tells_what_one_capture_took() -> None:
+    event = fact("charge.captured")
+
+    assert event.outcome is not None
+    assert (event.operation_kind, event.operation_id) == ("CAPTURE", None)
+    assert event.outcome.amount == Money(3000, "EUR")
+    assert event.provider_ref == event.outcome.provider_ref == "pi_3SAMPLEord1001#3000"
+    assert event.payment_ref == "pi_3SAMPLEord1001"
+
+
+def test_a_capture_event_tells_the_difference_and_whose_call_it_was() -> None:
+    event = sample("charge.captured")
+    event["data"]["previous_attributes"]["amount_captured"] = 1000
+    event["request"]["idempotency_key"] = "op_capture.1.1"
+
+    [capture] = facts(event)
+
+    assert capture.outcome is not None
+    assert (capture.operation_id, capture.outcome.amount) == ("op_capture", Money(2000, "EUR"))
+
+
+@pytest.mark.parametrize("missing", ["amount_captured", "payment_intent"])
+def test_a_capture_event_that_does_not_say_how_much_of_what_only_informs(missing: str) -> None:
+    event = sample("charge.captured")
+    part = "object" if missing == "payment_intent" else "previous_attributes"
+    del event["data"][part][missing]
+
+    [capture] = facts(event)
+
+    assert (capture.outcome, capture.provider_ref) == (None, "ch_3SAMPLEord1001a")
 
 
 def test_an_amount_that_became_capturable_is_an_authorization() -> None:
@@ -231,7 +263,7 @@ def test_a_canceled_authorization_is_a_void() -> None:
 
 def test_a_cancellation_we_asked_for_names_our_operation() -> None:
     event = sample("payment_intent.canceled")
-    event["request"]["idempotency_key"] = "op_void.1"
+    event["request"]["idempotency_key"] = "op_void.1.1"
 
     [void] = facts(event)
 
@@ -245,7 +277,7 @@ def test_a_payment_canceled_before_it_was_taken_is_declined_and_our_void_is_done
         latest_charge=None,
         metadata={"operation_id": "op_sale"},
     )
-    event["request"]["idempotency_key"] = "op_void.1"
+    event["request"]["idempotency_key"] = "op_void.1.1"
 
     declined, void = facts(event)
 
@@ -304,7 +336,6 @@ def test_a_refund_that_failed_without_having_succeeded_is_declined() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "charge.captured",
         "charge.failed",
         "charge.refunded",
         "charge.succeeded",

@@ -14,13 +14,13 @@ from core.errors import Rejected
 from core.money import Money
 from ledger import AccountRef, Direction, HoldState, Layer, Leg, Posting
 from payments import recipes
+from payments.amounts import left_of, shares_of_card
 from payments.discrepancies import Discrepancy, insert
 from payments.due import release_is_due, succeeded_void
 from payments.errors import InsufficientFunds
 from payments.model import (
     Aggregate,
     Operation,
-    Origin,
     Payment,
     Refund,
     opening_of,
@@ -29,6 +29,7 @@ from payments.recipes import Cause, HoldPart, Part, Share, Split
 
 _log = structlog.get_logger()
 _NEEDS_HOLD: Final = frozenset({"capture", "void"})
+_AS_ASKED: Final = "another amount is no success, and is never shared out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +158,10 @@ def _fee_before(change: Bookings, operation_id: UUID) -> int | None:
 
 def split_of(payment: Payment) -> Split:
     """How the whole price is shared out: the splits, and the rest to the merchant account."""
-    shares = [
-        Share(AccountRef(split["path"], payment.currency), split["amount"])
-        for split in payment.splits
-    ]
-    rest = payment.amount - sum(share.weight for share in shares)
-    if rest:
-        shares.append(Share(_merchant(payment), rest))
-    return tuple(shares)
+    named = (AccountRef(split["path"], payment.currency) for split in payment.splits)
+    # The merchant's share is not there when the splits leave nothing.
+    pairs = zip((*named, _merchant(payment)), payment.shares, strict=False)
+    return tuple(Share(account, weight) for account, weight in pairs)
 
 
 def accounts_of(payment: Payment) -> list[AccountRef]:
@@ -221,8 +218,9 @@ class _Books:
 
     @property
     def part(self) -> Part:
-        """Where what was moved lies in the whole price."""
-        return Part(self.moved, self.operation.prior_amount)
+        """What was decided when it was made."""
+        assert self.moved == self.operation.amount, _AS_ASKED
+        return Part(self.operation.shares)
 
     def cause(self, *, external: bool = True) -> Cause:
         operation = self.operation
@@ -318,7 +316,7 @@ class _Books:
 
     def store_credit_spend(self) -> Iterable[Posting]:
         payment = self.payment
-        part = Part(payment.store_credit, payment.provider_amount)
+        part = Part(left_of(payment.shares, [self.operation.shares]))
         wallet, merchant = _wallet(payment), _merchant(payment)
         return [
             recipes.store_credit_spend(
@@ -350,7 +348,7 @@ class _Books:
         card = self._card_part()
         if not refund.store_credit_amount:
             return [recipes.refund(cause, split, card, hold_id=self.operation.id)]
-        credit = Part(refund.store_credit_amount, card.before + card.minor_units)
+        credit = Part(left_of(refund.shares, [card.shares]))
         return [
             *self.refund_release(),
             recipes.refund(cause, split, card, hold_id=None),
@@ -364,14 +362,11 @@ class _Books:
         return recipes.refund_external(self.cause(), self.split, self._card_part())
 
     def _card_part(self) -> Part:
-        refund = self.refund()
-        if refund.origin is Origin.EXTERNAL:
-            return Part(self.moved, refund.prior_amount)
-        return Part(refund.card_amount, refund.prior_amount)
+        assert self.moved == self.operation.amount, _AS_ASKED
+        return Part(shares_of_card(self.refund()))
 
     def _reserved(self) -> Part:
-        refund = self.refund()
-        return Part(refund.amount, refund.prior_amount)
+        return Part(self.refund().shares)
 
 
 _RECIPES: Final[dict[str, Callable[[_Books], Iterable[Posting]]]] = {
@@ -434,9 +429,8 @@ def _own_cause(change: Bookings, subject: UUID, refund_id: UUID | None) -> Cause
 def _store_credit_sale(change: Bookings) -> Posting:
     """The whole price from store credit at once: nothing has to be reserved first."""
     payment = change.after.payment
-    split, part = split_of(payment), Part(payment.amount)
-    shares = zip(split, recipes.shares_of(split, part), strict=True)
-    credits = [Leg(share.account, Direction.CREDIT, units) for share, units in shares if units]
+    shares = [(share.account, share.weight) for share in split_of(payment) if share.weight]
+    credits = [Leg(account, Direction.CREDIT, units) for account, units in shares]
     return Posting(
         key=f"store_credit_sale@1:{payment.id}",
         recipe="store_credit_sale@1",
@@ -451,7 +445,7 @@ def _store_credit_sale(change: Bookings) -> Posting:
 def _store_credit_refund(change: Bookings) -> Posting:
     payment, refund = change.after.payment, change.refund
     assert refund is not None, "a refund to store credit is a refund"
-    part = Part(refund.store_credit_amount, refund.prior_amount)
+    part = Part(refund.shares)
     cause = _own_cause(change, refund.id, refund.id)
     posting = recipes.store_credit_refund(cause, _wallet(payment), split_of(payment), part)
     return replace(posting, operation_id=None)

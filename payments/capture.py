@@ -11,12 +11,12 @@ from core.database import Tx
 from core.errors import Rejected
 from core.money import Money
 from gateways.port import Capability
-from payments.amounts import capturable, free_position
+from payments.amounts import capturable, shares_of_capture
 from payments.charging import refuse_unknown
 from payments.commands import Actor, CapturePayment, PaymentResult
 from payments.errors import AmountExceeded, FieldProblem, InvalidState, ValidationFailed
 from payments.idempotency import Request
-from payments.model import OperationKind, OperationStatus, Payment, PaymentStatus
+from payments.model import OperationKind, Payment, PaymentStatus
 from payments.replay import answer_again
 from payments.sending import Sending
 from payments.services import PaymentServices
@@ -50,17 +50,12 @@ async def capture(
             step.demand(account, Capability.PARTIAL_CAPTURE)
         if not command.final and amount < left:
             step.demand(account, Capability.MULTI_CAPTURE)
-        taken = [
-            (o.prior_amount, o.amount)
-            for o in aggregate.operations
-            if o.kind is OperationKind.CAPTURE and o.status not in _FAILED
-        ]
         return step.send(
             account,
             OperationKind.CAPTURE,
             amount,
             final=command.final or amount == left,
-            prior_amount=free_position(taken, amount),
+            shares=shares_of_capture(aggregate, amount),
         )
 
     taken = await take_step(
@@ -76,9 +71,6 @@ async def capture(
     if not taken.new:
         return await answer_again(services, actor, request)
     return PaymentResult(command.payment_id, replayed=False)
-
-
-_FAILED: Final = (OperationStatus.DECLINED, OperationStatus.NOT_EXECUTED)
 
 
 def amount_of(asked: Money | None, left: int, payment: Payment) -> int:

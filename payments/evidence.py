@@ -14,6 +14,7 @@ from core.database import Tx
 from core.identifiers import MalformedId, decode, encode, new_id
 from gateways.port import ProviderEvent
 from payments import reading
+from payments.amounts import shares_of_capture, shares_of_refund
 from payments.change import Change
 from payments.discrepancies import Discrepancy, insert
 from payments.facts import Fact, as_evidence
@@ -390,12 +391,12 @@ def _external(change: Change, kind: OperationKind, event: ProviderEvent) -> Oper
                 currency=amount.currency,
                 card_amount=amount.minor_units,
                 store_credit_amount=0,
-                prior_amount=payment.refund_reserved + payment.refunded_external,
+                shares=shares_of_refund(before, amount.minor_units),
                 reason="OTHER",
                 correlation_id=change.correlation_id,
             )
         )
-    captured = sum(o.amount for o in before.operations if o.kind is OperationKind.CAPTURE)
+    is_capture = kind is OperationKind.CAPTURE
     id = new_id()
     return change.add_external(
         Operation(
@@ -411,7 +412,7 @@ def _external(change: Change, kind: OperationKind, event: ProviderEvent) -> Oper
             amount=amount.minor_units,
             currency=amount.currency,
             final=False,
-            prior_amount=captured if kind is OperationKind.CAPTURE else 0,
+            shares=shares_of_capture(before, amount.minor_units) if is_capture else (),
             idempotency_key=f"{encode('op', id)}.1",
             correlation_id=change.correlation_id,
         )

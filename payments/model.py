@@ -195,7 +195,7 @@ class Operation:
     amount: int
     currency: str
     final: bool
-    prior_amount: int
+    shares: tuple[int, ...]
     idempotency_key: str
     correlation_id: str
     status: OperationStatus = OperationStatus.CREATED
@@ -251,7 +251,7 @@ class Refund:
     currency: str
     card_amount: int
     store_credit_amount: int
-    prior_amount: int
+    shares: tuple[int, ...]
     reason: str
     correlation_id: str
     status: RefundStatus = RefundStatus.CREATED
@@ -311,6 +311,13 @@ class Payment:
     def provider_amount(self) -> int:
         """What a provider is asked for: the price without the part paid from store credit."""
         return self.amount - self.store_credit
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """Minor units of the price by account: one for each split, then the merchant's, if any."""
+        splits = [int(split["amount"]) for split in self.splits]
+        rest = self.amount - sum(splits)
+        return (*splits, rest) if rest else tuple(splits)
 
 
 @dataclass(frozen=True, slots=True)

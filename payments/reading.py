@@ -32,6 +32,8 @@ from payments.model import (
 
 _JSON: Final = frozenset({"decline", "next_action", "routing", "metadata"})
 """Inside a row value asyncpg gets JSON in a binary form its text codec cannot read."""
+_AS_TEXT: Final = dict.fromkeys(_JSON, "::TEXT") | {"shares": "::TEXT[]"}
+"""Nor does it know there, on a fresh connection, an array of anything else."""
 
 
 def _columns(table: type, alias: str) -> str:
@@ -39,7 +41,7 @@ def _columns(table: type, alias: str) -> str:
 
 
 def _values(table: type, alias: str) -> str:
-    columns = (f"{alias}.{f.name}" + ("::TEXT" if f.name in _JSON else "") for f in fields(table))
+    columns = (f"{alias}.{f.name}{_AS_TEXT.get(f.name, '')}" for f in fields(table))
     return ", ".join(columns)
 
 
@@ -155,6 +157,7 @@ def _operation(values: Sequence[Any]) -> Operation:
     named["origin"] = Origin(named["origin"])
     named["status"] = OperationStatus(named["status"])
     named["posted"] = tuple(named["posted"])
+    named["shares"] = tuple(map(int, named["shares"]))
     return Operation(**named)
 
 
@@ -162,6 +165,7 @@ def _refund(values: Sequence[Any]) -> Refund:
     named = _named(Refund, values)
     named["origin"] = Origin(named["origin"])
     named["status"] = RefundStatus(named["status"])
+    named["shares"] = tuple(map(int, named["shares"]))
     return Refund(**named)
 
 

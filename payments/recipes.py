@@ -4,8 +4,8 @@ A recipe has a name and a version; the version changes when the entries of the s
 differ, so that old transactions keep meaning what they say. The guide with worked examples is
 docs/accounting.md; the tests compare both.
 
-`split` is how the whole price is shared out. A part (of a capture, of a refund) takes the
-difference between two allocations of it, so that parts add up to the whole on every leg.
+`split` is how the whole price is shared out. What a part of it (a capture, a refund) takes of each
+share was decided when the part was made (payments.amounts).
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from core.money import Money, allocate
+from core.money import Money
 from ledger import (
     AccountRef,
     Direction,
@@ -57,10 +57,14 @@ Split = tuple[Share, ...]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`minor_units` of the whole, after `before` minor units were taken already."""
+    """What a part of the whole takes of each share: minor units, in the order of the split."""
 
-    minor_units: int
-    before: int = 0
+    shares: tuple[int, ...]
+
+    @property
+    def minor_units(self) -> int:
+        """The part's amount."""
+        return sum(self.shares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ def void(cause: Cause, merchant: AccountRef, hold: HoldPart) -> Posting:
 def refund_request(cause: Cause, split: Split, part: Part, hold_id: UUID) -> Posting:
     """A refund we are about to send: every share of it is reserved, all or nothing."""
     legs = _reserved(cause, split, part)
-    opens = OpenHold(hold_id, legs[-1].minor_units, "refund")
+    opens = OpenHold(hold_id, part.minor_units, "refund")
     return _posting(cause, "refund_request@1", legs, opens=opens)
 
 
@@ -143,17 +147,15 @@ def refund(cause: Cause, split: Split, part: Part, *, hold_id: UUID | None) -> P
     if hold_id is None:
         spilling = [_spilling(leg, cause.provider) for leg in legs]
         return _posting(cause, "refund@1", spilling)
-    reserved = _reserved(cause, split, part)
-    undone = _mirrored(reserved)
-    excess = reserved[-1].minor_units - part.minor_units
-    settles = SettleHold(hold_id, captured=part.minor_units, released=excess)
+    undone = _mirrored(_reserved(cause, split, part))
+    settles = SettleHold(hold_id, captured=part.minor_units, released=0)
     return _posting(cause, "refund@1", [*undone, *legs], settles=settles)
 
 
 def refund_release(cause: Cause, split: Split, part: Part, hold_id: UUID) -> Posting:
     """The refund failed or was cancelled: what was reserved is free again."""
     legs = _mirrored(_reserved(cause, split, part))
-    settles = SettleHold(hold_id, captured=0, released=legs[-1].minor_units)
+    settles = SettleHold(hold_id, captured=0, released=part.minor_units)
     return _posting(cause, "refund_release@1", legs, settles=settles)
 
 
@@ -212,7 +214,7 @@ def store_credit_spend(  # noqa: PLR0917 - the words of one sentence
 ) -> Posting:
     """The reserved store credit pays its part of the price."""
     undone = _mirrored(_pending(wallet, merchant, part.minor_units))
-    credits = _legs(_CREDIT, split, part, cause.provider)
+    credits = _legs(_CREDIT, split, part)
     legs = [*undone, Leg(wallet, _DEBIT, part.minor_units), *credits]
     settles = SettleHold(hold_id, captured=part.minor_units, released=0)
     return _posting(cause, "store_credit_spend@1", legs, settles=settles)
@@ -229,7 +231,7 @@ def store_credit_release(
 
 def store_credit_refund(cause: Cause, wallet: AccountRef, split: Split, part: Part) -> Posting:
     """A refund of what was paid with store credit goes back to the wallet."""
-    legs = [*_legs(_DEBIT, split, part, cause.provider), Leg(wallet, _CREDIT, part.minor_units)]
+    legs = [*_legs(_DEBIT, split, part), Leg(wallet, _CREDIT, part.minor_units)]
     return _posting(cause, "store_credit_refund@1", legs)
 
 
@@ -246,7 +248,7 @@ def orphan_capture(cause: Cause, amount: Money) -> Posting:
 def adopt(cause: Cause, split: Split, part: Part) -> Posting:
     """Money in suspense turns out to be the payment's after all."""
     suspense = chart.suspense(cause.provider, _currency(split))
-    legs = [Leg(suspense, _DEBIT, part.minor_units), *_legs(_CREDIT, split, part, cause.provider)]
+    legs = [Leg(suspense, _DEBIT, part.minor_units), *_legs(_CREDIT, split, part)]
     return _posting(cause, "adopt@1", legs)
 
 
@@ -258,55 +260,30 @@ def orphan_returned(cause: Cause, amount: Money) -> Posting:
     return _posting(cause, "orphan_returned@1", legs)
 
 
-def shares_of(split: Split, part: Part) -> list[int]:
-    """Minor units of each share of a part: allocate(before + part) - allocate(before)."""
-    weights = [share.weight for share in split]
-    after = allocate(part.before + part.minor_units, weights)
-    before = allocate(part.before, weights)
-    return [now - then for now, then in zip(after, before, strict=True)]
-
-
-def _legs(direction: Direction, split: Split, part: Part, source: str) -> list[Leg]:
-    """The part's shares, written in `direction`.
-
-    A share may shrink by a minor unit while the whole grows (the Alabama paradox of largest
-    remainders); it is then written on the other side.
-    """
-    legs = []
-    for share, minor_units in zip(split, shares_of(split, part), strict=True):
-        if minor_units > 0:
-            legs.append(Leg(share.account, direction, minor_units))
-        elif minor_units < 0:
-            back = Leg(share.account, direction.opposite, -minor_units)
-            legs.append(_spilling(back, source))
-    return legs
+def _legs(direction: Direction, split: Split, part: Part, layer: Layer = Layer.POSTED) -> list[Leg]:
+    return [
+        Leg(share.account, direction, minor_units, layer)
+        for share, minor_units in zip(split, part.shares, strict=True)
+        if minor_units
+    ]
 
 
 def _taken(cause: Cause, split: Split, part: Part) -> list[Leg]:
     clearing = chart.clearing(cause.provider, _currency(split))
-    credits = _legs(_CREDIT, split, part, cause.provider)
+    credits = _legs(_CREDIT, split, part)
     return [Leg(clearing, _DEBIT, part.minor_units), *credits]
 
 
 def _given_back(cause: Cause, split: Split, part: Part) -> list[Leg]:
     clearing = chart.clearing(cause.provider, _currency(split))
-    debits = _legs(_DEBIT, split, part, cause.provider)
+    debits = _legs(_DEBIT, split, part)
     return [*debits, Leg(clearing, _CREDIT, part.minor_units)]
 
 
 def _reserved(cause: Cause, split: Split, part: Part) -> list[Leg]:
-    """Pending legs of a refund; the last one is what is reserved in all.
-
-    Only shares that grow are reserved, so this may be a minor unit more than the part.
-    """
     clearing = chart.clearing(cause.provider, _currency(split))
-    debits = [
-        Leg(share.account, _DEBIT, minor_units, _PENDING)
-        for share, minor_units in zip(split, shares_of(split, part), strict=True)
-        if minor_units > 0
-    ]
-    total = sum(leg.minor_units for leg in debits)
-    return [*debits, Leg(clearing, _CREDIT, total, _PENDING)]
+    debits = _legs(_DEBIT, split, part, _PENDING)
+    return [*debits, Leg(clearing, _CREDIT, part.minor_units, _PENDING)]
 
 
 def _withdrawn(cause: Cause, name: str, split: Split, part: Part) -> tuple[Posting, Posting]:
@@ -316,7 +293,7 @@ def _withdrawn(cause: Cause, name: str, split: Split, part: Part) -> tuple[Posti
     suspense = chart.suspense(cause.provider, _currency(split))
     clearing = chart.clearing(cause.provider, _currency(split))
     fact = _posting(cause, f"{name}@1", _moved(suspense, clearing, part.minor_units))
-    debits = _legs(_DEBIT, split, part, cause.provider)
+    debits = _legs(_DEBIT, split, part)
     borne = [_spilling(leg, cause.provider) for leg in debits]
     legs = [*borne, Leg(suspense, _CREDIT, part.minor_units)]
     return fact, _posting(cause, f"{name}_charge@1", legs)

@@ -10,7 +10,7 @@ from typing import Final
 from core.database import Tx
 from core.identifiers import new_id
 from gateways.port import Capability
-from payments.amounts import free_position, refundable
+from payments.amounts import refundable, shares_of_refund
 from payments.capture import amount_of
 from payments.charging import refuse_unknown
 from payments.commands import Actor, CreateRefund, RefundResult
@@ -62,7 +62,7 @@ async def refund(command: CreateRefund, actor: Actor, services: PaymentServices)
                 currency=payment.currency,
                 card_amount=card,
                 store_credit_amount=amount - card,
-                prior_amount=free_position(_standing(step.aggregate), amount),
+                shares=shares_of_refund(step.aggregate, amount),
                 reason=command.reason.value,
                 correlation_id=actor.correlation_id,
                 note=command.note,
@@ -99,11 +99,6 @@ async def refund(command: CreateRefund, actor: Actor, services: PaymentServices)
     async with services.database.unit_of_work(actor.tenant_id) as tx:
         remembered = await resume(tx, actor, request)
     return RefundResult(remembered.resource_id, command.payment_id, replayed=True)
-
-
-def _standing(aggregate: Aggregate) -> list[tuple[int, int]]:
-    """(position, size) of the refunds that stand."""
-    return [(r.prior_amount, r.amount) for r in aggregate.refunds if r.status not in REFUND_FREED]
 
 
 def _card_left(aggregate: Aggregate) -> int:

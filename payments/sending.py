@@ -31,6 +31,7 @@ from gateways.routing import RoutingDecision, RoutingRequest, route
 from gateways.store import load_all
 from gateways.transcript import Exchange, pack_call, unpack_call
 from payments import writing
+from payments.amounts import shares_of_sale
 from payments.change import Change
 from payments.due import CREDIT_HELD
 from payments.evidence import open_conclusion
@@ -160,7 +161,7 @@ def new_operation(
     parent_ref: str | None = None,
     refund_id: UUID | None = None,
     final: bool = True,
-    prior_amount: int = 0,
+    shares: tuple[int, ...] = (),
 ) -> Operation:
     """An operation of ours that is not written down yet."""
     id = new_id()
@@ -176,7 +177,7 @@ def new_operation(
         amount=amount,
         currency=payment.currency,
         final=final,
-        prior_amount=prior_amount,
+        shares=shares,
         idempotency_key=f"{encode('op', id)}.1",
         correlation_id=correlation_id,
     )
@@ -213,13 +214,15 @@ def prepare_charge(
     """A charge ready for the first provider that can express it; None when none can."""
     while (account_id := found.decision.chosen) is not None:
         account, payment = found.accounts[account_id], instruction.payment
+        kind = _opening_kind(payment)
         operation = new_operation(
             payment,
             new_id(),
             account,
-            kind=_opening_kind(payment),
+            kind=kind,
             amount=payment.provider_amount,
             correlation_id=correlation_id,
+            shares=shares_of_sale(payment) if kind is OperationKind.SALE else (),
         )
         found = replace(found, tried=found.tried | {account_id})
         prepared = services.dispatcher.prepare(account, instruction.operation(operation, account))

@@ -82,7 +82,7 @@ class Step:
         *,
         refund_id: UUID | None = None,
         final: bool = True,
-        prior_amount: int = 0,
+        shares: tuple[int, ...] = (),
         posts: tuple[str, ...] = (),
     ) -> Sending:
         """Write down the intent of a further provider call on the charge."""
@@ -97,7 +97,7 @@ class Step:
             parent_ref=opening.provider_ref,
             refund_id=refund_id,
             final=final,
-            prior_amount=prior_amount,
+            shares=shares,
         )
         instruction = Instruction(payment)
         prepared = self.services.dispatcher.prepare(

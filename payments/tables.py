@@ -128,7 +128,7 @@ class RefundRow(SQLModel, table=True):
     currency: str = _text()
     card_amount: int = _count()
     store_credit_amount: int = _count()
-    prior_amount: int = _count()
+    shares: list[int] = Field(sa_column=Column(ARRAY(BigInteger), nullable=False))
     reason: str = _text()
     note: str | None = _text(nullable=True)
     metadata_: dict[str, str] = Field(sa_column=Column("metadata", JSONB, nullable=False))
@@ -161,7 +161,7 @@ class ProviderOperationRow(SQLModel, table=True):
     fee: int | None = _count(nullable=True)
     expired: bool
     final: bool
-    prior_amount: int = _count()
+    shares: list[int] = Field(sa_column=Column(ARRAY(BigInteger), nullable=False))
     posted: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     idempotency_key: str = _text()
     request_sealed: bytes | None = _bytes(nullable=True)

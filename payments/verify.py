@@ -8,12 +8,15 @@ from uuid import UUID
 from core.database import Database, Tx
 from core.identifiers import encode
 from payments import reading
+from payments.amounts import refunded_parts, sum_of, taken_parts
 from payments.due import required
-from payments.model import PAYMENT_ENDED, Aggregate, Evidence
+from payments.model import PAYMENT_ENDED, Aggregate, Evidence, Operation, OperationKind, Origin
 from payments.projection import project, project_operation
 
 _BATCH: Final = 200
 _PREFIXES: Final = {"operations": "op", "attempts": "att", "refunds": "ref"}
+_TAKES: Final = (OperationKind.SALE, OperationKind.CAPTURE)
+_REFUSED: Final = frozenset({"DECLINED", "NOT_EXECUTED"})
 _NOT_PROJECTED: Final = frozenset(
     {
         "next_action_at",
@@ -88,6 +91,7 @@ def compare(stored: Aggregate, evidence: dict[UUID, list[Evidence]]) -> Iterator
             yield from _columns(encode(prefix, before.id), before, after)
     yield from _columns(encode("pay", stored.payment.id), stored.payment, computed.payment)
     yield from _unposted(computed)
+    yield from _misshared(stored, evidence)
     if computed.payment.status in PAYMENT_ENDED and stored.payment.ended_at is None:
         subject = encode("pay", stored.payment.id)
         yield Difference(subject, "ended_at", None, "the time it ended")
@@ -107,3 +111,32 @@ def _unposted(aggregate: Aggregate) -> Iterator[Difference]:
         if missing:
             subject = encode("op", operation.id)
             yield Difference(subject, "posted", operation.posted, (*operation.posted, *missing))
+
+
+def _misshared(aggregate: Aggregate, evidence: dict[UUID, list[Evidence]]) -> Iterator[Difference]:
+    """Parts that were not shared out whole, and accounts with more in all parts than their share.
+
+    Only we keep to that: a provider may move more, or do what it had refused.
+    """
+    whole = aggregate.payment.shares
+    parts = [("op", o.id, o.amount, o.shares) for o in aggregate.operations if o.kind in _TAKES]
+    parts += [("ref", r.id, r.amount, r.shares) for r in aggregate.refunds]
+    wrong = [part for part in parts if len(part[3]) != len(whole) or sum(part[3]) != part[2]]
+    for prefix, id, amount, shares in wrong:
+        yield Difference(encode(prefix, id), "shares", shares, f"{len(whole)} that sum to {amount}")
+    ours = all(
+        o.origin is Origin.OURS and _kept_to(o, evidence[o.id]) for o in aggregate.operations
+    )
+    if wrong or not ours:
+        return
+    for of in (taken_parts, refunded_parts):
+        total = sum_of(whole, of(aggregate))
+        if any(parts > share for parts, share in zip(total, whole, strict=True)):
+            subject = encode("pay", aggregate.payment.id)
+            yield Difference(subject, "shares", total, f"at most {whole}")
+
+
+def _kept_to(operation: Operation, evidence: list[Evidence]) -> bool:
+    """Whether nobody said that it would not happen, or else it did not."""
+    refused = any(e.says in _REFUSED for e in evidence)
+    return operation.status in _REFUSED or not refused

@@ -99,7 +99,7 @@ async def insert_refund(tx: Tx, tenant_id: int, refund: Refund) -> None:
         """
         INSERT INTO refund
           (tenant_id, id, payment_id, status, origin, amount, currency, card_amount,
-           store_credit_amount, prior_amount, reason, note, metadata, correlation_id)
+           store_credit_amount, shares, reason, note, metadata, correlation_id)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
         """,
         tenant_id,
@@ -111,7 +111,7 @@ async def insert_refund(tx: Tx, tenant_id: int, refund: Refund) -> None:
         refund.currency,
         refund.card_amount,
         refund.store_credit_amount,
-        refund.prior_amount,
+        list(refund.shares),
         refund.reason,
         refund.note,
         refund.metadata,
@@ -133,7 +133,7 @@ async def insert_operation(
         WITH operation AS (
           INSERT INTO provider_operation
             (tenant_id, id, payment_id, attempt_id, refund_id, kind, status, origin,
-             provider_account_id, provider_ref, parent_ref, amount, currency, final, prior_amount,
+             provider_account_id, provider_ref, parent_ref, amount, currency, final, shares,
              posted, idempotency_key, request_sealed, correlation_id, sent_at,
              next_action_at, lease_until, fence)
           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
@@ -161,7 +161,7 @@ async def insert_operation(
         operation.amount,
         operation.currency,
         operation.final,
-        operation.prior_amount,
+        list(operation.shares),
         list(operation.posted),
         operation.idempotency_key,
         begun.request_sealed,

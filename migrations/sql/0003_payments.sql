@@ -176,6 +176,10 @@ CREATE TRIGGER payment_attempt_superseded_when_ended BEFORE UPDATE OF superseded
   EXECUTE FUNCTION refuse_superseding_open_attempt();
 CALL protect('payment_attempt', 'SELECT, INSERT, UPDATE');
 
+CREATE FUNCTION sum_of(p_shares BIGINT[]) RETURNS NUMERIC LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  RETURN (SELECT coalesce(sum(share), 0) FROM unnest(p_shares) AS share);
+COMMENT ON FUNCTION sum_of(BIGINT[]) IS 'Minor units of all shares together, for constraints.';
+
 CREATE TABLE refund (
   tenant_id INT NOT NULL,
   id UUID NOT NULL CONSTRAINT refund_id_unique UNIQUE,
@@ -186,7 +190,7 @@ CREATE TABLE refund (
   currency TEXT NOT NULL,
   card_amount BIGINT NOT NULL,
   store_credit_amount BIGINT NOT NULL DEFAULT 0,
-  prior_amount BIGINT NOT NULL,
+  shares BIGINT[] NOT NULL,
   reason TEXT NOT NULL,
   note TEXT,
   metadata JSONB NOT NULL DEFAULT '{}',
@@ -196,6 +200,7 @@ CREATE TABLE refund (
   created_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
   updated_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT refund_parts_sum CHECK (card_amount + store_credit_amount = amount AND card_amount >= 0 AND store_credit_amount >= 0),
+  CONSTRAINT refund_shares_sum CHECK (0 <= ALL (shares) AND sum_of(shares) = amount),
   CONSTRAINT refund_payment FOREIGN KEY (tenant_id, payment_id) REFERENCES payment (tenant_id, id)
 );
 COMMENT ON TABLE refund IS 'Money of a captured payment on its way back.';
@@ -208,7 +213,7 @@ COMMENT ON COLUMN refund.amount IS 'Minor units.';
 COMMENT ON COLUMN refund.currency IS 'ISO 4217 code.';
 COMMENT ON COLUMN refund.card_amount IS 'Part that goes back through the provider.';
 COMMENT ON COLUMN refund.store_credit_amount IS 'Part that goes back to store credit.';
-COMMENT ON COLUMN refund.prior_amount IS 'Refunds reserved before this one when it was made: fixes its shares.';
+COMMENT ON COLUMN refund.shares IS 'Minor units each account of the split gives back, in its order; decided once, when it is made.';
 COMMENT ON COLUMN refund.reason IS 'RefundReason of the API.';
 COMMENT ON COLUMN refund.note IS 'For people.';
 COMMENT ON COLUMN refund.metadata IS 'The shop''s own keys and values.';
@@ -241,7 +246,7 @@ CREATE TABLE provider_operation (
   fee BIGINT,
   expired BOOLEAN NOT NULL DEFAULT FALSE,
   final BOOLEAN NOT NULL DEFAULT TRUE,
-  prior_amount BIGINT NOT NULL DEFAULT 0,
+  shares BIGINT[] NOT NULL DEFAULT '{}',
   posted TEXT[] NOT NULL DEFAULT '{}',
   idempotency_key TEXT NOT NULL,
   request_sealed BYTEA,
@@ -257,6 +262,7 @@ CREATE TABLE provider_operation (
   sent_at TIMESTAMPTZ,
   completed_at TIMESTAMPTZ,
   updated_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT provider_operation_shares_sum CHECK (0 <= ALL (shares) AND sum_of(shares) = CASE WHEN kind IN ('SALE', 'CAPTURE') THEN amount ELSE 0 END),
   CONSTRAINT provider_operation_key_unique UNIQUE (tenant_id, idempotency_key),
   CONSTRAINT provider_operation_attempt FOREIGN KEY (tenant_id, attempt_id) REFERENCES payment_attempt (tenant_id, id)
 );
@@ -278,7 +284,7 @@ COMMENT ON COLUMN provider_operation.moved_amount IS 'What the provider says it 
 COMMENT ON COLUMN provider_operation.fee IS 'Provider fee in minor units, once known.';
 COMMENT ON COLUMN provider_operation.expired IS 'The provider''s own clock ended it.';
 COMMENT ON COLUMN provider_operation.final IS 'Capture only: whether it releases what is left.';
-COMMENT ON COLUMN provider_operation.prior_amount IS 'Capture only: captured or asked for before it; fixes its shares.';
+COMMENT ON COLUMN provider_operation.shares IS 'Sale and capture only: minor units each account of the split gets, in its order; decided once, when it is made.';
 COMMENT ON COLUMN provider_operation.posted IS 'Recipes posted for it; what its evidence requires and is not here is posted next.';
 COMMENT ON COLUMN provider_operation.idempotency_key IS 'Key sent to the provider; the same for the life of the operation.';
 COMMENT ON COLUMN provider_operation.request_sealed IS 'The exact request sent, AES-256-GCM; deleted when the operation is final.';

@@ -11,7 +11,7 @@ import pytest
 from core.identifiers import new_id
 from core.money import Money
 from payments import Difference, Split, operation_by_idempotency_key, verify
-from payments.amounts import capturable, free_position, refundable_of_row
+from payments.amounts import capturable, refundable_of_row
 from payments.errors import NotFound, RiskRejected, ValidationFailed
 from tests.payments.world import World, a_key, at
 
@@ -169,14 +169,6 @@ async def test_what_can_be_captured_counts_what_is_on_its_way(world: World) -> N
     await world.capture(payment_id, 300, final=False)
 
     assert capturable(await world.see(payment_id)) == 700
-
-
-def test_a_part_takes_the_first_gap_it_fits_in() -> None:
-    assert free_position([], 10) == 0
-    assert free_position([(0, 10)], 5) == 10
-    assert free_position([(10, 10)], 10) == 0
-    assert free_position([(10, 10)], 11) == 20
-    assert free_position([(0, 5), (10, 5)], 5) == 5
 
 
 def test_refundable_is_never_negative() -> None:

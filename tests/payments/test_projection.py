@@ -41,7 +41,7 @@ def an_operation(kind: str = "SALE", **changes: Any) -> Operation:
         "amount": 1000,
         "currency": "EUR",
         "final": True,
-        "prior_amount": 0,
+        "shares": (1000,),
         "idempotency_key": "op.1",
         "correlation_id": "request",
     }

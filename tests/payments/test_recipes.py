@@ -6,7 +6,7 @@ fails here, and so does an example whose recipe is gone.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from core.money import Money
 from ledger import AccountRef, Direction, Layer, Leg, Posting, chart
 from payments import recipes
+from payments.amounts import left_of, shares_of_part
 from payments.recipes import Cause, HoldPart, Part, Share, Split
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "accounting.md"
@@ -39,34 +40,47 @@ def usd(minor_units: int) -> Money:
     return Money(minor_units, "USD")
 
 
+def a_part(minor_units: int, split: Split = SPLIT) -> Part:
+    """The first part of a price."""
+    return next(parts_of(split, [minor_units]))
+
+
+def parts_of(split: Split, sizes: Sequence[int]) -> Iterator[Part]:
+    whole = left = [share.weight for share in split]
+    for size in sizes:
+        shares = shares_of_part(size, left, whole)
+        left = [all - part for all, part in zip(left, shares, strict=True)]
+        yield Part(shares)
+
+
 EXAMPLES: dict[str, Callable[[], Posting | Sequence[Posting]]] = {
     "authorise": lambda: recipes.authorise(CAUSE, MERCHANT, usd(10_000), HOLD),
-    "sale": lambda: recipes.sale(CAUSE, SPLIT, Part(10_000)),
+    "sale": lambda: recipes.sale(CAUSE, SPLIT, a_part(10_000)),
     "capture in full": lambda: recipes.capture(
-        CAUSE, SPLIT, Part(10_000), merchant=MERCHANT, hold=HoldPart(HOLD, 10_000)
+        CAUSE, SPLIT, a_part(10_000), merchant=MERCHANT, hold=HoldPart(HOLD, 10_000)
     ),
     "capture of a part": lambda: recipes.capture(
-        CAUSE, SPLIT, Part(6_000), merchant=MERCHANT, hold=HoldPart(HOLD, 6_000)
+        CAUSE, SPLIT, a_part(6_000), merchant=MERCHANT, hold=HoldPart(HOLD, 6_000)
     ),
     "final capture of a part": lambda: recipes.capture(
         CAUSE,
         SPLIT,
-        Part(2_500, before=6_000),
+        a_part(2_500),
         merchant=MERCHANT,
         hold=HoldPart(HOLD, 2_500, 1_500),
     ),
     "capture without its hold": lambda: recipes.capture(
-        CAUSE, SPLIT, Part(10_000), merchant=MERCHANT, hold=None
+        CAUSE, SPLIT, a_part(10_000), merchant=MERCHANT, hold=None
     ),
     "void": lambda: recipes.void(CAUSE, MERCHANT, HoldPart(HOLD, 0, 4_000)),
-    "refund_request": lambda: recipes.refund_request(CAUSE, SPLIT, Part(10_000), HOLD),
-    "refund": lambda: recipes.refund(CAUSE, SPLIT, Part(10_000), hold_id=HOLD),
-    "refund of a part": lambda: recipes.refund(CAUSE, SPLIT, Part(2_500), hold_id=HOLD),
-    "refund without a hold": lambda: recipes.refund(CAUSE, SPLIT, Part(2_500), hold_id=None),
-    "refund_release": lambda: recipes.refund_release(CAUSE, SPLIT, Part(2_500), HOLD),
-    "refund_returned": lambda: recipes.refund_returned(CAUSE, SPLIT, Part(2_500)),
-    "refund_external": lambda: recipes.refund_external(CAUSE, SPLIT, Part(2_500)),
-    "capture_reversed": lambda: recipes.capture_reversed(CAUSE, SPLIT, Part(10_000)),
+    "refund_request": lambda: recipes.refund_request(CAUSE, SPLIT, a_part(10_000), HOLD),
+    "refund": lambda: recipes.refund(CAUSE, SPLIT, a_part(10_000), hold_id=HOLD),
+    "refund of a part": lambda: recipes.refund(CAUSE, SPLIT, a_part(2_500), hold_id=HOLD),
+    "refund without a hold": lambda: recipes.refund(CAUSE, SPLIT, a_part(2_500), hold_id=None),
+    "refund_release": lambda: recipes.refund_release(CAUSE, SPLIT, a_part(2_500), HOLD),
+    "refund_returned": lambda: recipes.refund_returned(CAUSE, SPLIT, a_part(2_500)),
+    "refund_external": lambda: recipes.refund_external(CAUSE, SPLIT, a_part(2_500)),
+    "capture_reversed": lambda: recipes.capture_reversed(CAUSE, SPLIT, a_part(10_000)),
     "psp_fee": lambda: recipes.psp_fee(CAUSE, usd(320)),
     "psp_fee_correction, more": lambda: recipes.psp_fee_correction(CAUSE, usd(320), usd(350), 1),
     "psp_fee_correction, less": lambda: recipes.psp_fee_correction(CAUSE, usd(320), usd(300), 1),
@@ -75,15 +89,15 @@ EXAMPLES: dict[str, Callable[[], Posting | Sequence[Posting]]] = {
         CAUSE, WALLET, MERCHANT, usd(3_000), HOLD
     ),
     "store_credit_spend": lambda: recipes.store_credit_spend(
-        CAUSE, WALLET, MERCHANT, SPLIT, Part(3_000, before=7_000), HOLD
+        CAUSE, WALLET, MERCHANT, SPLIT, a_part(3_000), HOLD
     ),
     "store_credit_release": lambda: recipes.store_credit_release(
         CAUSE, WALLET, MERCHANT, usd(3_000), HOLD
     ),
-    "store_credit_refund": lambda: recipes.store_credit_refund(CAUSE, WALLET, SPLIT, Part(3_000)),
+    "store_credit_refund": lambda: recipes.store_credit_refund(CAUSE, WALLET, SPLIT, a_part(3_000)),
     "wrong_amount": lambda: recipes.wrong_amount(CAUSE, usd(9_900)),
     "orphan_capture": lambda: recipes.orphan_capture(CAUSE, usd(10_000)),
-    "adopt": lambda: recipes.adopt(CAUSE, SPLIT, Part(10_000)),
+    "adopt": lambda: recipes.adopt(CAUSE, SPLIT, a_part(10_000)),
     "orphan_returned": lambda: recipes.orphan_returned(CAUSE, usd(10_000)),
 }
 """Example in the guide and the call it shows."""
@@ -139,7 +153,7 @@ def test_without_an_operation_the_providers_name_makes_the_key() -> None:
     account = UUID(int=9)
     cause = replace(CAUSE, operation_id=None, provider_account_id=account, provider_ref="re_1")
 
-    assert recipes.sale(cause, SPLIT, Part(1)).key == f"sale@1:{account}:re_1"
+    assert recipes.sale(cause, SPLIT, a_part(1)).key == f"sale@1:{account}:re_1"
 
 
 def test_each_correction_of_a_fee_has_a_key_of_its_own() -> None:
@@ -189,27 +203,23 @@ def net(postings: Iterable[Posting], layer: Layer = Layer.POSTED) -> Counter[str
     return Counter({path: amount for path, amount in total.items() if amount})
 
 
-def parts_of(sizes: Sequence[int]) -> list[Part]:
-    return [Part(size, before=sum(sizes[:n])) for n, size in enumerate(sizes)]
-
-
 @given(splits_and_parts())
 def test_parts_of_a_capture_add_up_to_the_whole_on_every_leg(
     given_parts: tuple[Split, list[int]],
 ) -> None:
     split, sizes = given_parts
 
-    parts = [recipes.sale(CAUSE, split, part) for part in parts_of(sizes)]
+    parts = [recipes.sale(CAUSE, split, part) for part in parts_of(split, sizes)]
 
-    assert net(parts) == net([recipes.sale(CAUSE, split, Part(sum(sizes)))])
+    assert net(parts) == net([recipes.sale(CAUSE, split, a_part(sum(sizes), split))])
 
 
 @given(splits_and_parts())
 def test_parts_of_a_refund_empty_every_leg(given_parts: tuple[Split, list[int]]) -> None:
     split, sizes = given_parts
-    taken = recipes.sale(CAUSE, split, Part(sum(sizes)))
+    taken = recipes.sale(CAUSE, split, a_part(sum(sizes), split))
 
-    back = [recipes.refund(CAUSE, split, part, hold_id=HOLD) for part in parts_of(sizes)]
+    back = [recipes.refund(CAUSE, split, part, hold_id=HOLD) for part in parts_of(split, sizes)]
 
     assert net([taken, *back]) == Counter()
 
@@ -220,7 +230,7 @@ def test_a_refunds_reservation_is_undone_whole(
 ) -> None:
     split, sizes = given_parts
 
-    for part in parts_of(sizes):
+    for part in parts_of(split, sizes):
         request = recipes.refund_request(CAUSE, split, part, HOLD)
         end = (
             recipes.refund(CAUSE, split, part, hold_id=HOLD)
@@ -240,7 +250,7 @@ def test_captures_and_a_void_leave_nothing_pending(
 ) -> None:
     split, sizes = given_parts
     whole, merchant = sum(sizes), split[0].account
-    kept = parts_of(sizes)[: data.draw(st.integers(0, len(sizes)))]
+    kept = list(parts_of(split, sizes))[: data.draw(st.integers(0, len(sizes)))]
     left = whole - sum(part.minor_units for part in kept)
 
     postings = [recipes.authorise(CAUSE, merchant, usd(whole), HOLD)]
@@ -257,7 +267,7 @@ def test_captures_and_a_void_leave_nothing_pending(
 @given(splits_and_parts())
 def test_what_comes_back_undoes_what_went_out(given_parts: tuple[Split, list[int]]) -> None:
     split, sizes = given_parts
-    for part in parts_of(sizes):
+    for part in parts_of(split, sizes):
         taken = recipes.sale(CAUSE, split, part)
         withdrawn = recipes.capture_reversed(CAUSE, split, part)
         refunded = recipes.refund_external(CAUSE, split, part)
@@ -277,14 +287,15 @@ def test_card_and_store_credit_together_pay_the_whole_split(
     split, sizes = given_parts
     whole, merchant = sum(sizes), split[0].account
     card = data.draw(st.integers(0, whole - 1))
-    credit = Part(whole - card, before=card)
+    by_card = a_part(card, split)
+    credit = Part(left_of([share.weight for share in split], [by_card.shares]))
 
     postings = [
         recipes.store_credit_reserve(CAUSE, WALLET, merchant, usd(credit.minor_units), HOLD),
         recipes.store_credit_spend(CAUSE, WALLET, merchant, split, credit, HOLD),
     ]
     if card:
-        postings.append(recipes.sale(CAUSE, split, Part(card)))
+        postings.append(recipes.sale(CAUSE, split, by_card))
 
     assert net(postings, Layer.PENDING) == Counter()
     paid = net(postings)

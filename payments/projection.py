@@ -294,9 +294,8 @@ def project_payment(aggregate: Aggregate) -> Payment:
     # Credit that was given back, since the card was refused, pays nothing if it succeeds after all.
     kept = any(CREDIT_RELEASED not in o.posted for o in taken)
     credit = payment.store_credit if kept or payment.paid_by_store_credit else 0
-    ours = [
-        r for r in aggregate.refunds if r.origin is Origin.OURS and r.status not in REFUND_FREED
-    ]
+    ours = [r for r in aggregate.refunds if r.origin is Origin.OURS]
+    done = (RefundStatus.SUCCEEDED, RefundStatus.RETURNED)
     declined = [a for a in aggregate.attempts if a.decline is not None]
     current = aggregate.current_attempt
     status = _payment_status(aggregate)
@@ -308,8 +307,8 @@ def project_payment(aggregate: Aggregate) -> Payment:
         capture_reversed=sum(
             o.moved_amount or 0 for o in taken if o.status is OperationStatus.REVERSED
         ),
-        refund_reserved=sum(r.amount for r in ours),
-        refunded=sum(r.amount for r in ours if r.status is RefundStatus.SUCCEEDED),
+        refund_reserved=sum(map(_standing, ours)),
+        refunded=sum(_standing(r) for r in ours if r.status in done),
         refunded_external=sum(
             r.amount
             for r in aggregate.refunds
@@ -322,6 +321,13 @@ def project_payment(aggregate: Aggregate) -> Payment:
         if current and status is PaymentStatus.REQUIRES_ACTION
         else None,
     )
+
+
+def _standing(refund: Refund) -> int:
+    """Minor units that were or may be given back: what a bank returns is the card's part only."""
+    if refund.status is RefundStatus.RETURNED:
+        return refund.store_credit_amount
+    return 0 if refund.status in REFUND_FREED else refund.amount
 
 
 def counts_as_taken(aggregate: Aggregate, operation: Operation) -> bool:

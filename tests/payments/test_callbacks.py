@@ -355,3 +355,28 @@ async def test_what_is_left_of_a_hold_is_given_back_once_and_verify_agrees(
 
     assert (await world.balance("income:sales"))[1] == 0
     await world.check()
+
+
+async def test_the_store_credit_of_a_refund_that_came_back_stays_with_the_customer(
+    world: World,
+) -> None:
+    """Otherwise it could be refunded a second time."""
+    wallet = "customer:hans:wallet"
+    await move(world, "expense:store_credit", wallet, 300)
+    payment_id = await world.pay(store_credit=StoreCredit(wallet, Money(300, "EUR")))
+    await world.refund(payment_id, 1000)
+    operation = await world.operation(payment_id, "REFUND")
+    world.simulator.control("/_dashboard/refund_failures", refund=operation.provider_ref)
+
+    await world.callback(
+        an_event(1, "REFUND", "REVERSED", operation.provider_ref, amount=700, payment_ref="x")
+    )
+
+    seen = await world.see(payment_id)
+    assert (seen.payment.refund_reserved, seen.payment.refunded) == (300, 300)
+    with pytest.raises(AmountExceeded):
+        await world.refund(payment_id, 701)
+    await world.refund(payment_id, 700)
+    assert await world.balance(wallet) == (-300, 0)
+    assert await world.balance("income:sales") == (0, 0)
+    await world.check()

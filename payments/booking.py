@@ -306,6 +306,9 @@ class _Books:
     def wrong_amount(self) -> Iterable[Posting]:
         return [recipes.wrong_amount(self.cause(), self.money(self.moved))]
 
+    def wrong_refund(self) -> Iterable[Posting]:
+        return [recipes.wrong_refund(self.cause(), self.money(self.moved))]
+
     # ---- store credit beside a card
 
     def store_credit_reserve(self) -> Iterable[Posting]:
@@ -379,6 +382,7 @@ _RECIPES: Final[dict[str, Callable[[_Books], Iterable[Posting]]]] = {
     "orphan_capture": _Books.orphan_capture,
     "orphan_returned": _Books.orphan_returned,
     "wrong_amount": _Books.wrong_amount,
+    "wrong_refund": _Books.wrong_refund,
     "store_credit_reserve": _Books.store_credit_reserve,
     "store_credit_spend": _Books.store_credit_spend,
     "store_credit_release": _Books.store_credit_release,

@@ -130,6 +130,8 @@ def _refund(_: Aggregate, operation: Operation) -> list[str]:
             return [paid, "refund_returned"]
         case OperationStatus.DECLINED | OperationStatus.NOT_EXECUTED:
             return [] if external else ["refund_release"]
+        case OperationStatus.IN_REVIEW:
+            return _mismatch(operation, "wrong_refund")
         case _:
             return []
 
@@ -138,15 +140,17 @@ def _fee(operation: Operation) -> list[str]:
     return ["psp_fee"] if operation.fee else []
 
 
-def _mismatch(operation: Operation) -> list[str]:
+def _mismatch(operation: Operation, recipe: str = "wrong_amount") -> list[str]:
     """Looked up: the provider moved another amount. What it really moved goes to suspense; what it
     kept for that is its fee all the same.
     """
     moved = operation.moved_amount
-    took = "sale" in operation.posted or "capture" in operation.posted
-    if not moved or moved == operation.amount or took:
+    if not moved or moved == operation.amount or not _BOOKED.isdisjoint(operation.posted):
         return []
-    return ["wrong_amount", *_fee(operation)]
+    return [recipe, *_fee(operation)]
+
+
+_BOOKED: Final = frozenset({"sale", "capture", "refund", "refund_external"})
 
 
 _RULES: Final = {

@@ -34,8 +34,8 @@ NAMES: Final = frozenset(
     "authorise sale capture capture_reversed capture_reversed_charge void refund refund_request"
     " refund_release refund_returned refund_external refund_external_charge psp_fee"
     " psp_fee_correction store_credit_grant store_credit_sale store_credit_reserve"
-    " store_credit_spend store_credit_release store_credit_refund wrong_amount orphan_capture"
-    " orphan_returned adopt suspense".split()
+    " store_credit_spend store_credit_release store_credit_refund wrong_amount wrong_refund"
+    " orphan_capture orphan_returned adopt suspense".split()
 )
 """Every recipe of payments, without its version."""
 
@@ -240,6 +240,11 @@ def wrong_amount(cause: Cause, actual: Money) -> Posting:
     return _to_suspense(cause, "wrong_amount@1", actual)
 
 
+def wrong_refund(cause: Cause, actual: Money) -> Posting:
+    """The provider gave back another amount than we asked for: kept in suspense for a person."""
+    return _from_suspense(cause, "wrong_refund@1", actual)
+
+
 def orphan_capture(cause: Cause, amount: Money) -> Posting:
     """Money arrived for a payment that had ended: kept in suspense."""
     return _to_suspense(cause, "orphan_capture@1", amount)
@@ -254,10 +259,7 @@ def adopt(cause: Cause, split: Split, part: Part) -> Posting:
 
 def orphan_returned(cause: Cause, amount: Money) -> Posting:
     """Money in suspense went back to the shopper."""
-    suspense = chart.suspense(cause.provider, amount.currency)
-    clearing = chart.clearing(cause.provider, amount.currency)
-    legs = _moved(suspense, clearing, amount.minor_units)
-    return _posting(cause, "orphan_returned@1", legs)
+    return _from_suspense(cause, "orphan_returned@1", amount)
 
 
 def _legs(direction: Direction, split: Split, part: Part, layer: Layer = Layer.POSTED) -> list[Leg]:
@@ -315,6 +317,12 @@ def _to_suspense(cause: Cause, recipe: str, amount: Money) -> Posting:
     clearing = chart.clearing(cause.provider, amount.currency)
     suspense = chart.suspense(cause.provider, amount.currency)
     return _posting(cause, recipe, _moved(clearing, suspense, amount.minor_units))
+
+
+def _from_suspense(cause: Cause, recipe: str, amount: Money) -> Posting:
+    clearing = chart.clearing(cause.provider, amount.currency)
+    suspense = chart.suspense(cause.provider, amount.currency)
+    return _posting(cause, recipe, _moved(suspense, clearing, amount.minor_units))
 
 
 def _moved(

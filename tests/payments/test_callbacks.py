@@ -380,3 +380,22 @@ async def test_the_store_credit_of_a_refund_that_came_back_stays_with_the_custom
     assert await world.balance(wallet) == (-300, 0)
     assert await world.balance("income:sales") == (0, 0)
     await world.check()
+
+
+async def test_a_refund_of_another_amount_is_quarantined_and_its_money_taken_from_suspense(
+    world: World,
+) -> None:
+    payment_id = await world.pay()
+    world.simulator.fault("wrong_amount", match={"path": "/v1/refunds"}, times=1)
+    await world.refund(payment_id, 400)
+
+    await world.later(payment_id)
+
+    seen = await world.see(payment_id)
+    assert [(r.status, r.amount) for r in seen.refunds] == [("IN_REVIEW", 400)]
+    assert await world.discrepancies() == ["AMOUNT_MISMATCH"]
+    (moved,) = [amount for kind, amount in world.effects() if kind == "refund"]
+    assert moved != 400
+    assert await world.balance(f"suspense:{world.merchants[0].name}") == (moved, 0)
+    assert await world.balance("income:sales") == (-1000, 400)
+    await world.check()

@@ -96,6 +96,7 @@ EXAMPLES: dict[str, Callable[[], Posting | Sequence[Posting]]] = {
     ),
     "store_credit_refund": lambda: recipes.store_credit_refund(CAUSE, WALLET, SPLIT, a_part(3_000)),
     "wrong_amount": lambda: recipes.wrong_amount(CAUSE, usd(9_900)),
+    "wrong_refund": lambda: recipes.wrong_refund(CAUSE, usd(1_900)),
     "orphan_capture": lambda: recipes.orphan_capture(CAUSE, usd(10_000)),
     "adopt": lambda: recipes.adopt(CAUSE, SPLIT, a_part(10_000)),
     "orphan_returned": lambda: recipes.orphan_returned(CAUSE, usd(10_000)),

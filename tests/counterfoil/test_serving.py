@@ -161,12 +161,23 @@ def test_a_stop_half_way_through_the_start_leaves_nothing(tmp_path: Path) -> Non
     assert processes_of(tmp_path) == []
 
 
+class Stopped(Exception):
+    """What a signal does in the test below."""
+
+
+def stop(*_: object) -> None:
+    raise Stopped
+
+
 def test_a_signal_between_the_start_of_a_child_and_remembering_it_waits() -> None:
     remembered = False
-
-    with pytest.raises(KeyboardInterrupt), undisturbed():
-        signal.raise_signal(signal.SIGINT)
-        remembered = True
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(Stopped), undisturbed():
+            signal.raise_signal(signal.SIGTERM)
+            remembered = True
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
     assert remembered
 

@@ -55,6 +55,15 @@ def full_jitter(rng: random.Random, base_seconds: float, tries: int, cap_seconds
     return rng.uniform(0, min(cap_seconds, base_seconds * 2 ** min(tries, 32)))
 
 
+async def wait_at_most(event: asyncio.Event, seconds: float | None) -> None:
+    """Return when the event is set or the time is over; None waits without an end."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
 @dataclass(slots=True, eq=False)
 class ClaimLoop:
     """Runs one kind of work until it is stopped; any number of them may run, anywhere."""
@@ -130,11 +139,7 @@ class ClaimLoop:
         wait = self.poll_seconds
         if self._troubles:
             wait += full_jitter(self.rng, self.poll_seconds, self._troubles, TROUBLE_SECONDS_MAX)
-        try:
-            async with asyncio.timeout(wait):
-                await self.wake.wait()
-        except TimeoutError:
-            return
+        await wait_at_most(self.wake, wait)
 
     async def _drain(self, seconds: float) -> None:
         if not self._running:

@@ -16,7 +16,7 @@ import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -171,10 +171,12 @@ class Database:
                 await connection.exec_driver_sql("SET TRANSACTION READ ONLY")
                 await connection.exec_driver_sql(f"SET LOCAL app.tenant = '{int(tenant_id)}'")
                 yield session
-        except (DBAPIError, PoolTimeout) as error:
-            raise _unwrapped(error) from error
-        except _CONNECTION_LOST as error:
+        except (PoolTimeout, *_CONNECTION_LOST) as error:
             raise DatabaseUnavailable from error
+        except DBAPIError as error:
+            if _is_away(error):
+                raise DatabaseUnavailable from error
+            raise
 
     @asynccontextmanager
     async def session(self, name: str, *, silent_seconds: int) -> AsyncIterator[Session]:
@@ -207,12 +209,11 @@ def _session_settings(settings: DatabaseSettings) -> dict[str, str]:
     return {**_TIMEOUTS, **({"role": settings.role} if settings.role else {})}
 
 
-def _unwrapped(error: SQLAlchemyError) -> Exception:
-    """What SQLAlchemy says about a lost or late database, in our words; else the error itself."""
-    cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else None
-    is_away = isinstance(error, PoolTimeout) or isinstance(cause, (*_SERVER_GONE, *_TIMED_OUT))
-    lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    return DatabaseUnavailable() if is_away or lost or isinstance(cause, OSError) else error
+def _is_away(error: DBAPIError) -> bool:
+    """Whether SQLAlchemy wraps what says that the database is lost or late."""
+    cause = error.orig.__cause__ if error.orig else None
+    away = (*_SERVER_GONE, *_TIMED_OUT, OSError)
+    return error.connection_invalidated or isinstance(cause, away)
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from counterfoil.settings import Settings
 from gateways.accounts import ProviderAccount
 from gateways.port import WEBHOOK_SECRET
 from gateways.simulator import SimulatorAdapter
-from gateways.store import NewProviderAccount, add, load_all, save
+from gateways.store import NewProviderAccount, add, load_all, load_named, save
 from tenants import SCOPES, TenantNotFound, authenticate, find_tenant, issue
 
 DEMO_TENANT: Final = "demo"
@@ -88,8 +88,8 @@ async def ensure_simulator_accounts(
                     tx, vault, tenant_id, simulator_url, name=name, priority=priority
                 )
             elif existing[name].base_url != simulator_url:
-                moved = replace(existing[name], base_url=simulator_url)
-                await save(tx, vault, tenant_id, moved)
+                locked = await load_named(tx, vault, tenant_id, name)
+                await save(tx, vault, tenant_id, replace(locked, base_url=simulator_url))
         wanted = {name for name, _ in names}
         return [a for a in await load_all(tx, vault, tenant_id) if a.name in wanted]
 

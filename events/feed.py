@@ -17,7 +17,7 @@ from uuid import UUID
 
 import structlog
 
-from core.claims import full_jitter
+from core.claims import full_jitter, wait_at_most
 from core.database import Database
 from core.identifiers import MalformedId, decode
 
@@ -113,14 +113,7 @@ class Feed:
                 log.exception("feed.failed")
                 await asyncio.sleep(full_jitter(self._rng, 0.5, troubles, TROUBLE_SECONDS_MAX))
             if not full:
-                await self._pause()
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_SECONDS if self._places else None):
-                await self._look.wait()
-        except TimeoutError:
-            return
+                await wait_at_most(self._look, POLL_SECONDS if self._places else None)
 
     async def _read(self) -> bool:
         """Read on from each place; whether there may be more at once."""

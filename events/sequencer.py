@@ -21,7 +21,7 @@ from typing import Final
 
 import structlog
 
-from core.claims import full_jitter
+from core.claims import full_jitter, wait_at_most
 from core.database import Database, Session
 from core.killpoints import kill_point
 from events.metrics import EventMetrics
@@ -69,21 +69,21 @@ class Sequencer:
                 self._troubles += 1
                 log.exception("sequencer.failed")
                 wait = full_jitter(self._rng, 0.5, self._troubles, TROUBLE_SECONDS_MAX)
-                await _pause(stop, wait)
+                await wait_at_most(stop, wait)
             finally:
                 self._metrics.holds.set(0)
 
     async def _work(self, session: Session, stop: asyncio.Event) -> None:
         while not await _take_lock(session):
             self._troubles = 0
-            await _pause(stop, STANDBY_SECONDS)
+            await wait_at_most(stop, STANDBY_SECONDS)
             if stop.is_set():
                 return
         self._metrics.holds.set(1)
         log.info("sequencer.holds")
         while not stop.is_set():
             if await self._number(session) < BATCH:
-                await _pause(stop, POLL_SECONDS)
+                await wait_at_most(stop, POLL_SECONDS)
 
     async def _number(self, session: Session) -> int:
         """One pass, one commit; how many events got a number."""
@@ -98,11 +98,3 @@ class Sequencer:
 
 async def _take_lock(session: Session) -> bool:
     return bool(await session.fetchval("SELECT pg_try_advisory_lock($1)", LOCK))
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

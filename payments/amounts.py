@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from core.money import allocate
 from payments.model import (
+    OPERATION_REFUSED,
     REFUND_FREED,
     Aggregate,
     Operation,
     OperationKind,
-    OperationStatus,
     Payment,
     PaymentStatus,
     Refund,
@@ -16,8 +16,6 @@ from payments.model import (
     opening_of,
 )
 from payments.projection import EXPECTED_RECIPES, is_orphan
-
-_FAILED = (OperationStatus.DECLINED, OperationStatus.NOT_EXECUTED)
 
 
 def capturable(aggregate: Aggregate) -> int:
@@ -28,7 +26,7 @@ def capturable(aggregate: Aggregate) -> int:
         return 0
     operations = aggregate.operations_of(attempt)
     opening = opening_of(operations)
-    steps = [o for o in operations if o.kind in _STEPS and o.status not in _FAILED]
+    steps = [o for o in operations if o.kind in _STEPS and o.status not in OPERATION_REFUSED]
     if opening is None or any(o.kind is OperationKind.VOID or o.final for o in steps):
         return 0
     asked = sum(_size(o) for o in steps)
@@ -136,7 +134,7 @@ def taken_parts(aggregate: Aggregate, *, booked: bool = False) -> Iterator[Seque
         yield payment.shares
     for operation in aggregate.operations:
         is_booked = not EXPECTED_RECIPES.isdisjoint(operation.posted)
-        stands = operation.status not in _FAILED and not is_orphan(aggregate, operation)
+        stands = operation.status not in OPERATION_REFUSED and not is_orphan(aggregate, operation)
         if not operation.shares or not (is_booked if booked else stands):
             continue
         if "capture_reversed" not in operation.posted:

@@ -148,7 +148,7 @@ async def _holds(tx: Tx, change: Bookings) -> dict[UUID, HoldState]:
 
 
 def _opening(aggregate: Aggregate, operation: Operation) -> Operation | None:
-    return opening_of(aggregate.operations_of(aggregate.attempt_of(operation)))
+    return opening_of(aggregate.steps_beside(operation))
 
 
 def _fee_before(change: Bookings, operation_id: UUID) -> int | None:

@@ -87,14 +87,14 @@ def _rest_of_hold(aggregate: Aggregate, operation: Operation) -> list[str]:
     if void is not None:
         is_mine = void.id == operation.id
     else:
-        steps = aggregate.operations_of(aggregate.attempt_of(operation))
+        steps = aggregate.steps_beside(operation)
         is_mine = not any(_gave_it_back(o, operation) for o in steps if o.id != operation.id)
     return ["void"] if is_mine and release_is_due(aggregate, operation) else []
 
 
 def succeeded_void(aggregate: Aggregate, operation: Operation) -> Operation | None:
     """The void that ended the attempt of this operation at the provider."""
-    steps = aggregate.operations_of(aggregate.attempt_of(operation))
+    steps = aggregate.steps_beside(operation)
     return next((o for o in steps if is_voided(o)), None)
 
 
@@ -110,7 +110,7 @@ def release_is_due(aggregate: Aggregate, operation: Operation) -> bool:
     no step of it is still on its way.
     """
     attempt = aggregate.attempt_of(operation)
-    steps = [o for o in aggregate.operations_of(attempt) if o.kind is not OperationKind.REFUND]
+    steps = [o for o in aggregate.steps_beside(operation) if o.kind is not OperationKind.REFUND]
     uncertain = OPERATION_OPEN | {OperationStatus.IN_REVIEW}
     opening = opening_of(tuple(steps))
     riddle = any(o.status in uncertain for o in steps if o is not opening)

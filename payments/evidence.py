@@ -179,7 +179,7 @@ def _notice(change: Change, before: Operation, after: Operation) -> None:
 
 def _held_and_taken(aggregate: Aggregate, operation: Operation) -> tuple[int, int]:
     """Minor units the attempt of a capture was good for, and what was taken of it."""
-    steps = aggregate.operations_of(aggregate.attempt_of(operation))
+    steps = aggregate.steps_beside(operation)
     opening = opening_of(steps)
     taken = sum(o.moved_amount or 0 for o in steps if counts_as_taken(aggregate, o))
     return (opening.moved_amount or 0 if opening else 0), taken

@@ -77,6 +77,8 @@ class OperationKind(enum.StrEnum):
 
 OPENINGS: Final = frozenset({OperationKind.SALE, OperationKind.AUTHORIZE})
 """What opens an attempt; everything else follows from one of them."""
+TAKING: Final = frozenset({OperationKind.SALE, OperationKind.CAPTURE})
+"""What takes money for the payment."""
 
 
 class OperationStatus(enum.StrEnum):
@@ -137,6 +139,8 @@ ATTEMPT_ENDED: Final = frozenset(
 )
 """Nothing is held or taken at the provider, and nothing can be: another attempt may begin."""
 
+OPERATION_REFUSED: Final = frozenset({OperationStatus.DECLINED, OperationStatus.NOT_EXECUTED})
+"""It ended, and nothing moved."""
 OPERATION_OPEN: Final = frozenset(
     {
         OperationStatus.CREATED,
@@ -340,6 +344,10 @@ class Aggregate:
     def attempt_of(self, operation: Operation) -> Attempt:
         """The attempt an operation belongs to."""
         return next(each for each in self.attempts if each.id == operation.attempt_id)
+
+    def steps_beside(self, operation: Operation) -> tuple[Operation, ...]:
+        """Everything asked in the attempt of an operation, the operation included."""
+        return tuple(each for each in self.operations if each.attempt_id == operation.attempt_id)
 
     def refund_of(self, operation: Operation) -> Refund | None:
         """The refund an operation carries out."""

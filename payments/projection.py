@@ -12,7 +12,9 @@ from typing import Final
 
 from payments.model import (
     ATTEMPT_ENDED,
+    OPERATION_REFUSED,
     REFUND_FREED,
+    TAKING,
     Aggregate,
     Attempt,
     AttemptStatus,
@@ -90,7 +92,7 @@ def project_operation(operation: Operation, evidence: Collection[Evidence]) -> O
     status = _status(finals, evidence)
     shown = _strongest(e for e in evidence if e.provider_ref is not None)
     fee = _strongest(e for e in evidence if e.fee is not None)
-    refusal = _strongest(finals.refusals) if status in _REFUSED else None
+    refusal = _strongest(finals.refusals) if status in OPERATION_REFUSED else None
     action = _latest(e for e in evidence if e.says is Says.REQUIRES_ACTION)
     waits = status is OperationStatus.REQUIRES_ACTION
     return replace(
@@ -103,9 +105,6 @@ def project_operation(operation: Operation, evidence: Collection[Evidence]) -> O
         decline=refusal.facts.get("decline") if refusal else None,
         next_action=action.facts.get("next_action") if action and waits else None,
     )
-
-
-_REFUSED: Final = (OperationStatus.DECLINED, OperationStatus.NOT_EXECUTED)
 
 
 def _finals(evidence: Collection[Evidence]) -> _Finals:
@@ -224,7 +223,7 @@ def _unopened_status(opening: Operation, void: Operation | None) -> AttemptStatu
     riddles = (OperationStatus.CREATED, OperationStatus.SENT, OperationStatus.UNKNOWN)
     if void and opening.status not in riddles:
         return AttemptStatus.EXPIRED if void.expired else AttemptStatus.VOIDED
-    if opening.expired and opening.status in _REFUSED:
+    if opening.expired and opening.status in OPERATION_REFUSED:
         return AttemptStatus.EXPIRED
     return _AS_ATTEMPT[opening.status]
 
@@ -335,8 +334,7 @@ def counts_as_taken(aggregate: Aggregate, operation: Operation) -> bool:
 
     What a contradiction or a reversal does later is told by other figures.
     """
-    takes = operation.kind in (OperationKind.SALE, OperationKind.CAPTURE)
-    if not takes or is_orphan(aggregate, operation):
+    if operation.kind not in TAKING or is_orphan(aggregate, operation):
         return False
     return operation.moved_amount is not None and (
         operation.status in _TAKEN or not EXPECTED_RECIPES.isdisjoint(operation.posted)

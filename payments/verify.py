@@ -10,13 +10,19 @@ from core.identifiers import encode
 from payments import reading
 from payments.amounts import refunded_parts, sum_of, taken_parts
 from payments.due import required
-from payments.model import PAYMENT_ENDED, Aggregate, Evidence, Operation, OperationKind, Origin
+from payments.model import (
+    OPERATION_REFUSED,
+    PAYMENT_ENDED,
+    TAKING,
+    Aggregate,
+    Evidence,
+    Operation,
+    Origin,
+)
 from payments.projection import project, project_operation
 
 _BATCH: Final = 200
 _PREFIXES: Final = {"operations": "op", "attempts": "att", "refunds": "ref"}
-_TAKES: Final = (OperationKind.SALE, OperationKind.CAPTURE)
-_REFUSED: Final = frozenset({"DECLINED", "NOT_EXECUTED"})
 _NOT_PROJECTED: Final = frozenset(
     {
         "next_action_at",
@@ -119,7 +125,7 @@ def _misshared(aggregate: Aggregate, evidence: dict[UUID, list[Evidence]]) -> It
     Only we keep to that: a provider may move more, or do what it had refused.
     """
     whole = aggregate.payment.shares
-    parts = [("op", o.id, o.amount, o.shares) for o in aggregate.operations if o.kind in _TAKES]
+    parts = [("op", o.id, o.amount, o.shares) for o in aggregate.operations if o.kind in TAKING]
     parts += [("ref", r.id, r.amount, r.shares) for r in aggregate.refunds]
     wrong = [part for part in parts if len(part[3]) != len(whole) or sum(part[3]) != part[2]]
     for prefix, id, amount, shares in wrong:
@@ -138,5 +144,5 @@ def _misshared(aggregate: Aggregate, evidence: dict[UUID, list[Evidence]]) -> It
 
 def _kept_to(operation: Operation, evidence: list[Evidence]) -> bool:
     """Whether nobody said that it would not happen, or else it did not."""
-    refused = any(e.says in _REFUSED for e in evidence)
-    return operation.status in _REFUSED or not refused
+    refused = any(e.says.value in OPERATION_REFUSED for e in evidence)
+    return operation.status in OPERATION_REFUSED or not refused

@@ -3,10 +3,9 @@
 Every key begins with the tenant, so on empty tables any index seems to do.
 """
 
-from collections.abc import Iterator
-
-import psycopg
 import pytest
+
+from tests.plans import STATISTICS, a_planner
 
 LOOKUPS = [
     ("payment WHERE tenant_id = $1::INT AND id = $2::UUID", "payment_pkey"),
@@ -71,27 +70,13 @@ LOOKUPS = [
 ]
 
 
-@pytest.fixture(params=["never analysed", "analysed while empty"])
-def connection(
-    request: pytest.FixtureRequest, fresh_admin_url: str
-) -> Iterator[psycopg.Connection[tuple[str]]]:
-    admin = psycopg.connect(fresh_admin_url, autocommit=True)
-    if request.param == "analysed while empty":
-        admin.execute("ANALYZE")
-    for setting in ("plan_cache_mode = force_generic_plan", "enable_seqscan = off"):
-        admin.execute(f"SET {setting}".encode())
-    yield admin
-    admin.close()
-
-
-def test_each_lookup_goes_straight_to_its_row(connection: psycopg.Connection[tuple[str]]) -> None:
+@pytest.mark.parametrize("statistics", STATISTICS)
+def test_each_lookup_goes_straight_to_its_row(statistics: str, fresh_admin_url: str) -> None:
     wrong = []
-    for number, (question, index) in enumerate(LOOKUPS):
-        connection.execute(f"PREPARE q{number} AS SELECT * FROM {question}".encode())
-        given = ", ".join(["NULL"] * question.count("$"))
-        execute = f"EXPLAIN EXECUTE q{number}" + (f" ({given})" if given else "")
-        plan = "\n".join(row[0] for row in connection.execute(execute.encode()))
-        if f"{index} " not in plan or "Filter" in plan or "Sort" in plan:
-            wrong.append(f"{question}\n{plan}")
+    with a_planner(fresh_admin_url, statistics) as planner:
+        for question, index in LOOKUPS:
+            plan = planner.plan_of(question)
+            if f"{index} " not in plan or "Filter" in plan or "Sort" in plan:
+                wrong.append(f"{question}\n{plan}")
 
     assert not wrong, "\n\n".join(wrong)

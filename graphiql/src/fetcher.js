@@ -2,20 +2,21 @@ import { createGraphiQLFetcher } from '@graphiql/toolkit';
 import { parse } from 'graphql';
 
 /**
- * The operation to run. GraphiQL learns a tab's operations a moment after the tab is opened; who is
- * faster would send the former tab's operation name with this tab's text.
+ * The operation to run, read from the text that is sent: what GraphiQL believes of it is a moment
+ * old. Who is faster would send the former text's operation name, or a subscription over HTTP.
  */
-function withItsOwnName(request) {
-  let names;
+function asWritten(request, given) {
+  let document;
   try {
-    names = parse(request.query).definitions.flatMap((definition) =>
-      definition.kind === 'OperationDefinition' ? [definition.name?.value] : [],
-    );
+    document = parse(request.query);
   } catch {
-    return request; // The server explains a text that is not GraphQL better than we could.
+    return [request, given]; // The server explains a text that is not GraphQL better than we could.
   }
-  if (names.length !== 1 || names[0] === request.operationName) return request;
-  return { ...request, operationName: names[0] };
+  const names = document.definitions.flatMap((definition) =>
+    definition.kind === 'OperationDefinition' ? [definition.name?.value] : [],
+  );
+  const operationName = names.length === 1 ? names[0] : request.operationName;
+  return [{ ...request, operationName }, { ...given, documentAST: document }];
 }
 
 /** The schema with its types by name: the documentation lists them as they come. */
@@ -44,7 +45,7 @@ export function createFetcher({ endpoint, demoKey }) {
   return (request, given) => {
     const asksForSchema = request.operationName === 'IntrospectionQuery';
     const send = asksForSchema && !given?.headers ? withKey : asShown;
-    const answer = send(withItsOwnName(request), given);
+    const answer = send(...asWritten(request, given));
     return asksForSchema ? answer.then(withTypesInOrder) : answer;
   };
 }

@@ -202,6 +202,7 @@ async def test_a_request_nobody_saw_is_given_up_in_the_end(world: World) -> None
     seen = await world.see(payment_id)
     assert seen.operations[0].status == "NOT_EXECUTED"
     assert seen.payment.status == "REQUIRES_CONFIRMATION"
+    assert (await world.events(payment_id))[-1] == "payment.not_executed"
     world.simulator.client.delete("/_faults")
     await world.confirm(payment_id)
     assert world.effects() == [("charge", 1000)]

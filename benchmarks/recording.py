@@ -33,6 +33,7 @@ _WRITES: Final = re.compile(r"\b(INSERT|UPDATE|DELETE)\b|ledger_(post|open_accou
 
 _NEW_PAYMENT: Final = re.compile(r"INSERT INTO payment\s*\(")
 
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One round trip to PostgreSQL."""
@@ -245,5 +246,3 @@ async def _all_connections(pool: asyncpg.Pool) -> AsyncIterator[list[Any]]:
     finally:
         for connection in held:
             await pool.release(connection)
-
-

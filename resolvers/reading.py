@@ -1,4 +1,7 @@
-"""Plain rows of one tenant: one short read-only session a fetch, no objects of the mapper."""
+"""Plain rows of one tenant, read-only, no objects of the mapper.
+
+The reads of a query see one moment; those of a mutation's answer and of an event what is there now.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -45,9 +48,8 @@ def rows_of(model: type[SQLModel], *more: ColumnElement[Any]) -> Select[Any]:
 
 async def fetch(context: Context, statement: Executable) -> Sequence[Any]:
     """Rows with the selected columns as attributes. Row-level security hides other tenants'."""
-    async with context.services.database.reading(context.tenant_id) as session:
-        connection = await session.connection()
-        return (await connection.execute(statement)).all()
+    async with context.reading() as reader:
+        return (await reader.execute(statement)).all()
 
 
 async def fetch_one(context: Context, statement: Executable) -> Any | None:

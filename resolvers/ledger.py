@@ -383,11 +383,6 @@ async def transactions_of_payment(
     return await transactions(context, TransactionQuery(payment_id=parent.uuid), request)
 
 
-async def transaction_of(context: Context, parent: Entry) -> Transaction | None:
-    """The transaction an entry is part of."""
-    return await load(context).transaction_by_number.load(parent.row.transaction_id)
-
-
 async def entries_of_transaction(context: Context, parent: Transaction) -> list[Entry]:
     """In the order of its legs."""
     return await load(context).entries_of_transaction.load(parent.row.id)

@@ -43,7 +43,12 @@ _UNREAD: Final = frozenset(
 
 def rows_of(model: type[SQLModel], *more: ColumnElement[Any]) -> Select[Any]:
     """The rows of a table without what nobody needs, and more columns of others."""
-    return select(*(column for column in columns_of(model) if column.key not in _UNREAD), *more)
+    return select(*shown_columns(model), *more)
+
+
+def shown_columns(model: type[SQLModel]) -> list[Column[Any]]:
+    """The columns of a table without what nobody needs."""
+    return [column for column in columns_of(model) if column.key not in _UNREAD]
 
 
 async def fetch(context: Context, statement: Executable) -> Sequence[Any]:

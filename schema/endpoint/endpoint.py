@@ -34,6 +34,7 @@ from schema.endpoint.asgi import (
 )
 from schema.endpoint.documents import DocumentStore, Prepared
 from schema.endpoint.metrics import GraphQLMetrics
+from schema.endpoint.plain import PlainExecutor
 from schema.endpoint.ports import (
     Authenticate,
     Caller,
@@ -215,6 +216,7 @@ class GraphQLEndpoint:
             context_value=context,
             variable_values=dict(asked.variables),
             operation_name=prepared.operation.name.value if prepared.operation.name else None,
+            executor_class=PlainExecutor,
             is_awaitable=_IS_AWAITABLE,
             hide_suggestions=self._production,
         )

@@ -128,6 +128,7 @@ class Database:
             # `reading` begins and ends its units of work itself, in one round trip each.
             isolation_level="AUTOCOMMIT",
             pool_reset_on_return=None,
+            json_deserializer=orjson.loads,
             connect_args={
                 "server_settings": {
                     "application_name": "counterfoil-read",

@@ -1,5 +1,6 @@
 """What is read of an account and of an entry, wherever they are shown."""
 
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Select, and_
@@ -24,6 +25,7 @@ _OF_TRANSACTION: Final = [
 ]
 
 
+@cache
 def select_accounts() -> Select[Any]:
     """Accounts with their class in the chart and their running totals."""
     return (
@@ -43,6 +45,7 @@ def select_accounts() -> Select[Any]:
     )
 
 
+@cache
 def select_entries() -> Select[Any]:
     """Entries with the normal side of their account, and their transaction."""
     return (

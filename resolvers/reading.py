@@ -51,13 +51,16 @@ def shown_columns(model: type[SQLModel]) -> list[Column[Any]]:
     return [column for column in columns_of(model) if column.key not in _UNREAD]
 
 
-async def fetch(context: Context, statement: Executable) -> Sequence[Any]:
-    """Rows with the selected columns as attributes. Row-level security hides other tenants'."""
+async def fetch(context: Context, statement: Executable, **given: object) -> Sequence[Any]:
+    """Rows with the selected columns as attributes. Row-level security hides other tenants'.
+
+    `given` are the values of the statement's `bindparam`s: one that is asked often is built once.
+    """
     async with context.reading() as reader:
-        return (await reader.execute(statement)).all()
+        return (await reader.execute(statement, given)).all()
 
 
-async def fetch_one(context: Context, statement: Executable) -> Any | None:
+async def fetch_one(context: Context, statement: Executable, **given: object) -> Any | None:
     """The first row, if there is one."""
-    rows = await fetch(context, statement)
+    rows = await fetch(context, statement, **given)
     return rows[0] if rows else None

@@ -141,7 +141,7 @@ class Rename:
             arguments = tuple(map(_another_hash, arguments))
         return replace(step, arguments=arguments)
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
         match value:
             case UUID():
                 return UUID(self.text(str(value)))

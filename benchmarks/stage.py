@@ -1,4 +1,4 @@
-"""Where it is measured: a durable PostgreSQL of our own, the simulator, the product, the bare server.
+"""Where it is measured: a durable PostgreSQL, the simulator, the product and the bare server.
 
 Product and bare server are one process each and take turns: while one is asked the other is idle.
 """
@@ -31,7 +31,7 @@ STATEMENT: Final = """query Statement($path: String!, $period: StatementPeriodIn
   account(path: $path) { path statement(period: $period, first: 50) {
     opening { decimal } totalDebits { decimal } totalCredits { decimal } closing { decimal }
     lines { nodes { id postedAt direction amount { amountMinor decimal }
-      runningBalance { decimal } transaction { kind } } pageInfo { hasNextPage endCursor } } } } }"""
+      runningBalance { decimal } transaction { kind } } pageInfo { hasNextPage } } } } }"""
 _PERIOD: Final = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
 
 

@@ -260,7 +260,8 @@ async def _snapshot(connection: Reader, tenant_id: int) -> AsyncIterator[None]:
     finally:
         ended = False
         try:
-            await asyncio.wait_for(driver.execute("ROLLBACK"), timeout=2)
+            async with asyncio.timeout(2):
+                await driver.execute("ROLLBACK")
             ended = True
         except _ROLL_BACK_FAILED:
             pass  # what was read was read

@@ -1,4 +1,14 @@
-"""`python -m benchmarks`: measure, print, keep. Exit status 1 when a ratio was missed."""
+"""How fast the front door is, as ratios to a bare server that does the same work: `make bench`.
+
+    stage.py      PostgreSQL, the product's processes and the bare one
+    recording.py  the SQL and the provider call of one request, as the product makes them
+    bare.py       the server to compare with: replays a recording, or only its commits
+    load.py       callers, latencies, CPU and memory of a process
+    measures.py   what is measured, and the ratio each may have
+    report.py     the table and benchmarks/results/latest.json
+
+Exit status 1 when a ratio was missed.
+"""
 
 import argparse
 import asyncio
@@ -28,7 +38,9 @@ async def run(scale: float) -> list[Figure]:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure, print, keep."
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="0.1 for a quick look")
     figures = asyncio.run(run(parser.parse_args().scale))
     print_table(figures, _SCREEN)

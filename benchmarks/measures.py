@@ -94,7 +94,8 @@ class Measures:
 
     async def webhooks(self) -> list[Figure]:
         """How soon a callback is answered at 200 a second, against one INSERT and COMMIT."""
-        ours, theirs = [], []
+        ours: list[Latencies] = []
+        theirs: list[Latencies] = []
         for _ in range(ROUNDS):
             for ask, found in ((self._callback(), ours), (self._insert(), theirs)):
                 found.append(

@@ -16,6 +16,7 @@ import orjson
 import psycopg
 
 from benchmarks.recording import KEY, Recorder, Script, recorder
+from core.telemetry import configure_logging
 from counterfoil.embedded_postgres import EmbeddedPostgres
 from counterfoil.migrate import migrate
 from counterfoil.postgres_binaries import find_binaries
@@ -105,7 +106,9 @@ async def a_stage() -> AsyncIterator[Stage]:
         database = await stack.enter_async_context(fleet.database())
         shop = await open_shop(fleet, database, "bench")
         await fleet.tell_simulator("/_webhooks", pause=True)
-        async with recorder(Settings.read(fleet.environment)) as ear:
+        settings = Settings.read(fleet.environment)
+        configure_logging(settings.log_format, settings.log_level)
+        async with recorder(settings) as ear:
             scripts = await _record(ear, shop)
         bare = _start_bare(fleet, folder, scripts)
         stack.callback(bare.stop)

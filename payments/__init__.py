@@ -11,6 +11,7 @@ from payments.advance import PaymentWork
 from payments.amounts import capturable_of_row, refundable_of_row
 from payments.cancel import cancel
 from payments.capture import capture
+from payments.checkout import CheckoutOption, checkout_options
 from payments.commands import (
     DEFAULT_MERCHANT_ACCOUNT,
     Actor,
@@ -47,6 +48,7 @@ __all__ = [
     "CancelPayment",
     "CaptureMode",
     "CapturePayment",
+    "CheckoutOption",
     "ConfirmPayment",
     "CreatePayment",
     "CreateRefund",
@@ -69,6 +71,7 @@ __all__ = [
     "cancel",
     "capturable_of_row",
     "capture",
+    "checkout_options",
     "client_secret",
     "conclude",
     "confirm",

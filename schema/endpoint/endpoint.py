@@ -34,7 +34,14 @@ from schema.endpoint.asgi import (
 )
 from schema.endpoint.documents import DocumentStore, Prepared
 from schema.endpoint.metrics import GraphQLMetrics
-from schema.endpoint.ports import Authenticate, Caller, ContextFactory, Limits, Unauthenticated
+from schema.endpoint.ports import (
+    Authenticate,
+    Caller,
+    ContextFactory,
+    Limits,
+    OriginNotAllowed,
+    Unauthenticated,
+)
 from schema.endpoint.problems import HttpProblem, Refusal
 from schema.endpoint.request import (
     GRAPHQL_JSON,
@@ -169,6 +176,8 @@ class GraphQLEndpoint:
     async def _identify(self, request: HttpRequest) -> Caller:
         try:
             return await self._authenticate(request)
+        except OriginNotAllowed as error:
+            raise HttpProblem(403, error.code, error.message) from None
         except Unauthenticated:
             raise HttpProblem(
                 401, Unauthenticated.code, UNAUTHENTICATED_MESSAGE, _CHALLENGE

@@ -28,8 +28,17 @@ class Unauthenticated(Rejected):
     code = "UNAUTHENTICATED"
 
 
+class OriginNotAllowed(Unauthenticated):
+    """Pages of this origin may not ask here. An origin is part of what a browser proves."""
+
+    code = "ORIGIN_NOT_ALLOWED"
+
+
 Authenticate = Callable[[HttpRequest], Awaitable[Caller]]
-"""Find out who is calling. Raises: Unauthenticated (always with the same message), Unavailable."""
+"""Find out who is calling.
+
+Raises: Unauthenticated (always with the same message), OriginNotAllowed, Unavailable.
+"""
 
 ContextFactory = Callable[[HttpRequest, Caller], object]
 """Make what resolvers see as `info.context`, for one request."""

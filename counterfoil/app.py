@@ -3,6 +3,7 @@
 /graphql  /storefront/graphql     our GraphQL endpoint, two views of one schema; WebSockets too
 /graphiql                         the developer's page, from our own origin
 /webhooks/{provider_account}      where providers call back
+/return/{token}                   where shoppers come back from a provider's page
 /livez /readyz /metrics           for whoever runs us
 """
 
@@ -35,6 +36,7 @@ from counterfoil.http import (
     SecurityHeaders,
     health_routes,
 )
+from counterfoil.returning import Returning
 from counterfoil.settings import Settings
 from counterfoil.wiring import Product, open_product
 from counterfoil.worker import run_loops
@@ -76,6 +78,7 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
         browser_endpoint, public_url=settings.public_url, allows=serving.allows_origin
     )
     sockets = SameOriginSockets(endpoint, public_url=settings.public_url)
+    returning = Returning(lambda: serving.opened.payments)
     health = Health({"database": serving.ask_database})
 
     @asynccontextmanager
@@ -89,12 +92,14 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
             health.start_draining()
             await endpoint.drain()
             await browser_endpoint.drain()
+            await returning.drain()
 
     return Starlette(
         routes=[
             *graphiql.routes(),
             *health_routes(health, metrics),
             Route("/webhooks/{account}", serving.take_webhook, methods=["POST"]),
+            Route("/return/{token}", returning.come_back, methods=["GET", "POST"]),
             Route("/storefront/graphql", browser_view),
             Route("/graphql", _Asgi(graphiql.for_browsers(endpoint))),
             WebSocketRoute("/storefront/graphql", browser_view),

@@ -37,6 +37,7 @@ from payments.facts import Fact
 from payments.lookup import IdempotentOperation, operation_by_idempotency_key
 from payments.methods import client_secret
 from payments.refund import refund
+from payments.returning import WayBack, open_return, return_token, way_back
 from payments.risk import RiskCheck, RiskQuestion, RuleCheck
 from payments.services import PaymentServices
 from payments.sync import sync
@@ -68,6 +69,7 @@ __all__ = [
     "Split",
     "StoreCredit",
     "SyncPayment",
+    "WayBack",
     "cancel",
     "capturable_of_row",
     "capture",
@@ -78,10 +80,13 @@ __all__ = [
     "create",
     "find_operation",
     "open_discrepancy",
+    "open_return",
     "operation_by_idempotency_key",
     "record_external",
     "refund",
     "refundable_of_row",
+    "return_token",
     "sync",
     "verify",
+    "way_back",
 ]

@@ -4,6 +4,7 @@ The matrix asks every root field of the browser's view as every kind of caller, 
 own shop, of another tenant's shop, of nobody's, and from no page at all.
 """
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from core.crypto import Vault
+from core.identifiers import decode
+from payments import return_token
 from tests.api.gateway import FULL, STOREFRONT, Gateway, Json, Shop, a_key, assert_typed
 from tests.api.reaching import storefront_fields
 from tests.api.sockets import Closed, a_socket
@@ -438,3 +442,21 @@ def test_ways_to_pay_what_cannot_be_paid_are_refused(market: Market, arguments: 
     answer = market.send(document, "publishable key", OWN)
 
     assert codes(answer) == {"VALIDATION"}, answer.text
+
+
+# ---- the way back
+
+
+def test_the_way_back_is_served_and_its_proof_is_not_logged(market: Market) -> None:
+    gateway = market.shop.gateway
+    vault = Vault(base64.b64decode(gateway.encryption_key))
+    token = return_token(vault, decode("pay", market.payment["id"]))
+
+    own = gateway.client.get(f"/return/{token}")
+    wrong = gateway.client.post(f"/return/{token[:-1]}", data={"status": "ok"})
+
+    assert (own.status_code, wrong.status_code) == (200, 404)
+    assert own.headers["content-security-policy"].startswith("default-src 'none'")
+    assert own.headers["referrer-policy"] == "no-referrer"
+    assert '"path":"/return/…"' in gateway.log().replace('": "', '":"')
+    assert token[:-1] not in gateway.log()

@@ -29,7 +29,7 @@ class Unauthenticated(Rejected):
 
 
 class OriginNotAllowed(Unauthenticated):
-    """Pages of this origin may not ask here. An origin is part of what a browser proves."""
+    """Pages of this origin may not ask here."""
 
     code = "ORIGIN_NOT_ALLOWED"
 

@@ -1,14 +1,19 @@
-"""Who sends a request: a server by its key, a browser by the client secret of one payment."""
+"""Who sends a request.
+
+A server comes with its key; a browser with a publishable key, the client secret of one payment, or
+the token of a customer.
+"""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
 from core.crypto import fingerprint
 from core.database import Database
-from schema.endpoint import HttpRequest, Unauthenticated
-from tenants import authenticate
+from counterfoil.http import foreign_origin
+from schema.endpoint import HttpRequest, OriginNotAllowed, Unauthenticated
+from tenants import authenticate, find_customer, tenants_allowing
 
 _CLIENT_SECRET_LENGTH_MAX: Final = 200
 
@@ -17,7 +22,8 @@ _CLIENT_SECRET_LENGTH_MAX: Final = 200
 class ApiCaller:
     """Who sends a request, as the endpoint and the resolvers see it.
 
-    A server has a key and scopes; a browser has one payment and no scope; nobody has nothing.
+    A server has a key and scopes; a browser has one payment, one customer or a publishable key, and
+    no scope; nobody has nothing. `origin_tenants` are those that allow the page it comes from.
     """
 
     tenant_id: int | None = None
@@ -26,6 +32,14 @@ class ApiCaller:
     scopes: frozenset[str] = frozenset()
     live: bool = False
     cost_max: int | None = None
+    publishable: bool = False
+    customer_id: str | None = None
+    origin_tenants: frozenset[int] | None = None
+
+    @property
+    def is_storefront(self) -> bool:
+        """Whether it may be used in the browser's view only."""
+        return self.publishable or self.customer_id is not None
 
 
 NOBODY: Final = ApiCaller()
@@ -48,16 +62,48 @@ def authenticator(
         scheme, _, secret = header.partition(" ")
         if scheme.lower() != "bearer" or not secret:
             raise Unauthenticated
-        found = await (
-            _by_key(database(), secret)
-            if secret.startswith("cf_")
-            else _by_client_secret(database(), secret)
-        )
-        if found is None:
+        found = await _by_any(database(), secret)
+        if found is None or (found.is_storefront and not anonymous):
             raise Unauthenticated
         return found
 
     return find_caller
+
+
+def storefront_authenticator(
+    database: Callable[[], Database], *, public_url: str
+) -> Callable[[HttpRequest], Awaitable[ApiCaller]]:
+    """The same for the browser's view, where the page must be one the caller's tenant allows.
+
+    What comes from no page proves itself by its secret alone; a publishable key is no secret.
+    """
+    find_anybody = authenticator(database, anonymous=True)
+
+    async def find_caller(request: HttpRequest) -> ApiCaller:
+        origin = foreign_origin(request.headers, public_url)
+        if origin is None:
+            caller = await find_anybody(request)
+            if caller.publishable:
+                raise OriginNotAllowed
+            return caller
+        allowing = await tenants_allowing(database(), origin)
+        if not allowing:
+            raise OriginNotAllowed
+        caller = await find_anybody(request)
+        if caller.tenant_id is not None and caller.tenant_id not in allowing:
+            raise OriginNotAllowed
+        return replace(caller, origin_tenants=allowing)
+
+    return find_caller
+
+
+async def _by_any(database: Database, secret: str) -> ApiCaller | None:
+    """By what the secret begins with."""
+    if secret.startswith("cf_cus_"):
+        return await _by_customer_token(database, secret)
+    if secret.startswith("cf_"):
+        return await _by_key(database, secret)
+    return await _by_client_secret(database, secret)
 
 
 async def _by_key(database: Database, secret: str) -> ApiCaller | None:
@@ -69,7 +115,15 @@ async def _by_key(database: Database, secret: str) -> ApiCaller | None:
         key_id=principal.key_id,
         scopes=principal.scopes,
         live=principal.live,
+        publishable=principal.publishable,
     )
+
+
+async def _by_customer_token(database: Database, secret: str) -> ApiCaller | None:
+    found = await find_customer(database, secret)
+    if found is None:
+        return None
+    return ApiCaller(tenant_id=found.tenant_id, customer_id=found.customer_id, live=found.live)
 
 
 async def _by_client_secret(database: Database, secret: str) -> ApiCaller | None:

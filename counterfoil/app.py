@@ -3,6 +3,7 @@
 /graphql  /storefront/graphql     our GraphQL endpoint, two views of one schema; WebSockets too
 /graphiql                         the developer's page, from our own origin
 /webhooks/{provider_account}      where providers call back
+/return/{token}                   where shoppers come back from a provider's page
 /livez /readyz /metrics           for whoever runs us
 """
 
@@ -23,22 +24,33 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.clock import SystemClock
 from core.telemetry import correlation_id, new_registry
-from counterfoil.access import ApiCaller, authenticator
+from counterfoil.access import ApiCaller, authenticator, storefront_authenticator
 from counterfoil.graphiql import Graphiql
 from counterfoil.http import (
     AccessLog,
     BodyLimit,
     CorrelationId,
+    CrossOrigin,
     Health,
+    SameOriginSockets,
     SecurityHeaders,
     health_routes,
 )
+from counterfoil.returning import Returning
 from counterfoil.settings import Settings
 from counterfoil.wiring import Product, open_product
 from counterfoil.worker import run_loops
 from resolvers.context import Context, Services
 from schema.build import build
-from schema.endpoint import Caller, GraphQLEndpoint, GraphQLMetrics, HttpRequest, Limits
+from schema.endpoint import (
+    Authenticate,
+    Caller,
+    GraphQLEndpoint,
+    GraphQLMetrics,
+    HttpRequest,
+    Limits,
+)
+from tenants import tenants_allowing
 from webhooks.receiver import Answer
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
@@ -58,8 +70,15 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
     )
     full, storefront = build()
     endpoint_metrics = GraphQLMetrics(metrics)
-    endpoint = serving.endpoint(full, endpoint_metrics, anonymous=False)
-    browser_endpoint = serving.endpoint(storefront, endpoint_metrics, anonymous=True)
+    endpoint = serving.endpoint(full, endpoint_metrics, serving.authenticate_server())
+    browser_endpoint = serving.endpoint(
+        storefront, endpoint_metrics, serving.authenticate_storefront()
+    )
+    browser_view = CrossOrigin(
+        browser_endpoint, public_url=settings.public_url, allows=serving.allows_origin
+    )
+    sockets = SameOriginSockets(endpoint, public_url=settings.public_url)
+    returning = Returning(lambda: serving.opened.payments)
     health = Health({"database": serving.ask_database})
 
     @asynccontextmanager
@@ -73,16 +92,18 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
             health.start_draining()
             await endpoint.drain()
             await browser_endpoint.drain()
+            await returning.drain()
 
     return Starlette(
         routes=[
             *graphiql.routes(),
             *health_routes(health, metrics),
             Route("/webhooks/{account}", serving.take_webhook, methods=["POST"]),
-            Route("/storefront/graphql", browser_endpoint),
+            Route("/return/{token}", returning.come_back, methods=["GET", "POST"]),
+            Route("/storefront/graphql", browser_view),
             Route("/graphql", _Asgi(graphiql.for_browsers(endpoint))),
-            WebSocketRoute("/storefront/graphql", browser_endpoint),
-            WebSocketRoute("/graphql", endpoint),
+            WebSocketRoute("/storefront/graphql", browser_view),
+            WebSocketRoute("/graphql", sockets),
         ],
         middleware=[
             Middleware(CorrelationId),
@@ -107,12 +128,24 @@ class _Serving:
         assert self.product is not None, "the lifespan has begun"
         return self.product
 
+    def authenticate_server(self) -> Authenticate:
+        return authenticator(lambda: self.opened.database, anonymous=False)
+
+    def authenticate_storefront(self) -> Authenticate:
+        return storefront_authenticator(
+            lambda: self.opened.database, public_url=self.settings.public_url
+        )
+
+    async def allows_origin(self, origin: str) -> bool:
+        """Whether any tenant does."""
+        return bool(await tenants_allowing(self.opened.database, origin))
+
     def endpoint(
-        self, view: strawberry.Schema, metrics: GraphQLMetrics, *, anonymous: bool
+        self, view: strawberry.Schema, metrics: GraphQLMetrics, authenticate: Authenticate
     ) -> GraphQLEndpoint:
         return GraphQLEndpoint(
             view,
-            authenticate=authenticator(lambda: self.opened.database, anonymous=anonymous),
+            authenticate=authenticate,
             context=self._context,
             limits=_limits(self.settings),
             production=not self.settings.graphiql,

@@ -22,11 +22,14 @@ from gateways.accounts import ProviderAccount
 from gateways.port import WEBHOOK_SECRET
 from gateways.simulator import SimulatorAdapter
 from gateways.store import NewProviderAccount, add, load_all, load_named, save
-from tenants import SCOPES, TenantNotFound, authenticate, find_tenant, issue
+from tenants import SCOPES, TenantNotFound, allow_origin, authenticate, find_tenant, issue
 
 DEMO_TENANT: Final = "demo"
 DEMO_PROVIDERS: Final = (("simulator-a", 10), ("simulator-b", 20))
 """Name and priority of the demo tenant's provider accounts."""
+
+DEMO_ORIGINS: Final = ("http://127.0.0.1:8002", "http://localhost:8002")
+"""Where the example shop runs."""
 
 _ACTOR: Final = "system:bootstrap"
 log = structlog.get_logger("counterfoil.bootstrap")
@@ -47,6 +50,7 @@ async def set_up(settings: Settings) -> None:
     try:
         tenant_id = await ensure_tenant(database, settings.admin_database_url, DEMO_TENANT)
         await _ensure_demo_key(database, tenant_id, settings.data_dir / "demo-key")
+        await _allow_demo_origins(database, tenant_id)
         accounts = await ensure_simulator_accounts(
             database, Vault(settings.encryption_key_bytes), tenant_id, settings.simulator_url
         )
@@ -130,6 +134,12 @@ async def _add_simulator_account(
         },
     )
     await add(tx, vault, tenant_id, account, SimulatorAdapter.manifest)
+
+
+async def _allow_demo_origins(database: Database, tenant_id: int) -> None:
+    async with database.unit_of_work(tenant_id) as tx:
+        for origin in DEMO_ORIGINS:
+            await allow_origin(tx, tenant_id, origin, actor=_ACTOR, correlation_id="bootstrap")
 
 
 async def _ensure_demo_key(database: Database, tenant_id: int, path: Path) -> None:

@@ -94,6 +94,7 @@ def _wire(
         database=database,
         dispatcher=dispatcher,
         vault=vault,
+        public_url=settings.public_url,
         clock=clock,
         random=rng,
         risk_checks=(RuleCheck(),),

@@ -297,6 +297,7 @@ class Capability(enum.StrEnum):
     LOOKUP_BY_OP_ID = "LOOKUP_BY_OP_ID"
     IDEMPOTENCY = "IDEMPOTENCY"
     HEALTH = "HEALTH"
+    CLIENT_CONFIGURATION = "CLIENT_CONFIGURATION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,11 +395,34 @@ class SupportsHealth(Protocol):
     def probe(self, account: Account) -> Flow[bool]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class ClientConfiguration:
+    """What the provider's script in a page needs to make a token of a method. Never a secret.
+
+    `portable`: a token made with it may be tried at another provider account as well.
+    """
+
+    fields: Mapping[str, object] = field(default_factory=dict)
+    portable: bool = False
+
+
+@runtime_checkable
+class SupportsClientConfiguration(Protocol):
+    """Say how a page reaches the provider. Pure."""
+
+    def client_configuration(
+        self, account: Account, method_type: str
+    ) -> ClientConfiguration | None:
+        """None when pages cannot use this account. `account` comes without its secrets."""
+        ...
+
+
 PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.CAPTURE: SupportsCapture,
     Capability.VOID: SupportsVoid,
     Capability.REFUND: SupportsRefund,
     Capability.WEBHOOKS: SupportsWebhooks,
     Capability.HEALTH: SupportsHealth,
+    Capability.CLIENT_CONFIGURATION: SupportsClientConfiguration,
 }
 """The optional protocol behind each capability that has one."""

@@ -11,6 +11,7 @@ from payments.advance import PaymentWork
 from payments.amounts import capturable_of_row, refundable_of_row
 from payments.cancel import cancel
 from payments.capture import capture
+from payments.checkout import CheckoutOption, checkout_options
 from payments.commands import (
     DEFAULT_MERCHANT_ACCOUNT,
     Actor,
@@ -36,6 +37,7 @@ from payments.facts import Fact
 from payments.lookup import IdempotentOperation, operation_by_idempotency_key
 from payments.methods import client_secret
 from payments.refund import refund
+from payments.returning import WayBack, open_return, return_token, way_back
 from payments.risk import RiskCheck, RiskQuestion, RuleCheck
 from payments.services import PaymentServices
 from payments.sync import sync
@@ -47,6 +49,7 @@ __all__ = [
     "CancelPayment",
     "CaptureMode",
     "CapturePayment",
+    "CheckoutOption",
     "ConfirmPayment",
     "CreatePayment",
     "CreateRefund",
@@ -66,19 +69,24 @@ __all__ = [
     "Split",
     "StoreCredit",
     "SyncPayment",
+    "WayBack",
     "cancel",
     "capturable_of_row",
     "capture",
+    "checkout_options",
     "client_secret",
     "conclude",
     "confirm",
     "create",
     "find_operation",
     "open_discrepancy",
+    "open_return",
     "operation_by_idempotency_key",
     "record_external",
     "refund",
     "refundable_of_row",
+    "return_token",
     "sync",
     "verify",
+    "way_back",
 ]

@@ -33,6 +33,7 @@ from payments.sending import (
     Sending,
     as_calls,
     carry_out,
+    instruct,
     open_token,
     stored_calls,
 )
@@ -124,9 +125,8 @@ async def _load(services: PaymentServices, claim: Claim) -> _Task | None:
 
 
 async def _send(task: _Task) -> None:
-    services, operation, payment = task.services, task.operation, task.aggregate.payment
-    token = open_token(services, payment) if operation.kind in OPENINGS else None
-    instruction = Instruction(payment, token)
+    services, operation = task.services, task.operation
+    instruction = await _instruction(task)
     prepared = services.dispatcher.prepare(
         task.account, instruction.operation(operation, task.account)
     )
@@ -139,6 +139,16 @@ async def _send(task: _Task) -> None:
         route=await _route(task),
     )
     await carry_out(services, task.claim.tenant_id, ACTOR, sending)
+
+
+async def _instruction(task: _Task) -> Instruction:
+    """What the provider is told; only what charges has a token and a way back."""
+    services, payment = task.services, task.aggregate.payment
+    if task.operation.kind not in OPENINGS:
+        return Instruction(payment)
+    token = open_token(services, payment)
+    async with services.database.unit_of_work(task.claim.tenant_id) as tx:
+        return await instruct(tx, services, task.claim.tenant_id, payment, token)
 
 
 async def _route(task: _Task) -> Route | None:

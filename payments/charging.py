@@ -28,12 +28,12 @@ from payments.methods import method_of
 from payments.model import Aggregate, OperationStatus, Payment, PaymentStatus
 from payments.risk import assess
 from payments.sending import (
-    Instruction,
     Route,
     Sending,
     begin_charge,
     carry_out,
     find_route,
+    instruct,
     open_token,
     prepare_charge,
     seal_token,
@@ -122,9 +122,8 @@ async def _plan(
         if token is None or not payment.provider_amount or payment.status not in CONFIRMABLE:
             return _Plan(payment, token)
         found = await find_route(tx, services, actor.tenant_id, payment, token)
-    sending, found = prepare_charge(
-        services, Instruction(payment, token), found, actor.correlation_id
-    )
+        instruction = await instruct(tx, services, actor.tenant_id, payment, token)
+    sending, found = prepare_charge(services, instruction, found, actor.correlation_id)
     return _Plan(payment, token, sending, None if sending else found)
 
 

@@ -34,12 +34,12 @@ from payments.model import Aggregate, Payment, PaymentStatus
 from payments.replay import answer_again, keep_rejection
 from payments.risk import assess
 from payments.sending import (
-    Instruction,
     Route,
     Sending,
     begin_charge,
     carry_out,
     find_route,
+    instruct,
     prepare_charge,
     seal_token,
 )
@@ -139,9 +139,8 @@ async def _prepare(command: CreatePayment, actor: Actor, services: PaymentServic
         if not command.confirm or token is None or not payment.provider_amount:
             return _Intent(payment)
         found = await find_route(tx, services, actor.tenant_id, payment, token)
-    sending, found = prepare_charge(
-        services, Instruction(payment, token), found, actor.correlation_id
-    )
+        instruction = await instruct(tx, services, actor.tenant_id, payment, token)
+    sending, found = prepare_charge(services, instruction, found, actor.correlation_id)
     return _Intent(payment, sending, None if sending else found)
 
 

@@ -50,6 +50,7 @@ from payments.model import (
     Payment,
     Says,
 )
+from payments.returning import return_url_of
 from payments.services import PaymentServices
 from payments.writing import Begun, Call
 
@@ -67,10 +68,14 @@ class LeaseLost(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What a provider is told about a payment. The token is never stored or shown in clear."""
+    """What a provider is told about a payment. The token is never stored or shown in clear.
+
+    `return_url` is where its page sends the shopper (payments.returning).
+    """
 
     payment: Payment
     token: str | None = field(default=None, repr=False)
+    return_url: str | None = field(default=None, repr=False)
 
     def operation(self, operation: Operation, account: ProviderAccount) -> port.Operation:
         """The operation as an adapter takes it."""
@@ -86,7 +91,7 @@ class Instruction:
             parent_ref=operation.parent_ref,
             token=self.token,
             final=operation.final,
-            return_url=payment.return_url,
+            return_url=self.return_url,
             descriptor=payment.statement_descriptor,
             customer_id=payment.customer_id,
             metadata={"payment": encode("pay", payment.id), **reference},
@@ -181,6 +186,13 @@ def new_operation(
         idempotency_key=f"{encode('op', id)}.1",
         correlation_id=correlation_id,
     )
+
+
+async def instruct(
+    tx: Tx, services: PaymentServices, tenant_id: int, payment: Payment, token: str | None
+) -> Instruction:
+    """What a provider is told to charge."""
+    return Instruction(payment, token, await return_url_of(tx, services, tenant_id, payment))
 
 
 async def find_route(

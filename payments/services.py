@@ -18,6 +18,7 @@ LEASE_MARGIN_SECONDS = 2.0
 class PaymentServices:
     """One per process.
 
+    `public_url` is where shoppers and providers reach us, without a slash at the end.
     `lease_seconds` is how long a claimed operation belongs to one sender; it exceeds
     `dispatcher.budget_seconds`, so that a lease never ends while its sender may still send.
     """
@@ -25,6 +26,7 @@ class PaymentServices:
     database: Database
     dispatcher: Dispatcher
     vault: Vault
+    public_url: str
     clock: Clock
     random: random.Random
     risk_checks: Sequence[RiskCheck] = ()

@@ -32,12 +32,22 @@ class Unauthenticated(Rejected):
     code = "UNAUTHENTICATED"
 
 
+class OriginNotAllowed(Rejected):
+    """Pages of this origin may not ask here."""
+
+    code = "ORIGIN_NOT_ALLOWED"
+
+
 class Caller(Protocol):
     """Who sends the request.
 
     A server's key has a tenant, an id and scopes. A browser proves itself by the client secret of
     one payment: in the header (then `tenant_id` and `payment_id` are set) or in an argument (then
-    nobody is known beforehand). A browser never has scopes.
+    nobody is known beforehand). A customer who is logged in at the shop has a token that names them
+    (`customer_id`). A browser never has scopes.
+
+    `origin_tenants` are the tenants that allow the page the request comes from; None when it comes
+    from no page of another origin, so that there is nothing to allow.
     """
 
     @property
@@ -51,6 +61,12 @@ class Caller(Protocol):
 
     @property
     def payment_id(self) -> UUID | None: ...
+
+    @property
+    def customer_id(self) -> str | None: ...
+
+    @property
+    def origin_tenants(self) -> frozenset[int] | None: ...
 
     @property
     def live(self) -> bool: ...
@@ -104,10 +120,16 @@ class Context:
         return found
 
     def enter(self, tenant_id: int) -> bool:
-        """See one tenant's rows from now on; False if the request belongs to another already."""
+        """See one tenant's rows from now on; False if the request belongs to another already.
+
+        Raises: OriginNotAllowed.
+        """
         known = self.caller.tenant_id if self._tenant_id is None else self._tenant_id
         if known is not None:
             return known == tenant_id
+        allowing = self.caller.origin_tenants
+        if allowing is not None and tenant_id not in allowing:
+            raise OriginNotAllowed
         self._tenant_id = tenant_id
         return True
 

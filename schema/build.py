@@ -1,7 +1,7 @@
 """Both views of the schema, made from the same types.
 
 full         /graphql               every field; scopes decide who may use which
-storefront   /storefront/graphql    what a browser with a client secret may do, and no more:
+storefront   /storefront/graphql    what a shop's page may do, and no more:
                                     fields that need a scope do not exist here
 """
 
@@ -20,7 +20,13 @@ from schema.scalars import SCALARS
 from schema.subscription import Subscription
 
 _STOREFRONT_ROOTS = frozenset(
-    {"payment_by_client_secret", "payment_changed_by_client_secret", "payment_confirm"}
+    {
+        "checkout_options",
+        "customer",
+        "payment_by_client_secret",
+        "payment_changed_by_client_secret",
+        "payment_confirm",
+    }
 )
 
 

@@ -26,9 +26,11 @@ from payments.commands import (
     StoreCredit,
 )
 from resolvers.bookkeeping import CreateAccount, CreateTransfer, TransferLeg
+from resolvers.customers import CreateCustomerToken
 from schema.base import present
 from schema.inputs import (
     AccountCreateInput,
+    CustomerTokenCreateInput,
     PaymentCancelInput,
     PaymentCaptureInput,
     PaymentConfirmInput,
@@ -41,6 +43,7 @@ from schema.inputs import (
     TransferCreateInput,
 )
 from schema.parsing import INPUT, Path, Reader, canonical_money
+from tenants import CUSTOMER_TOKEN_SECONDS
 
 TEXT_MAX: Final = 255
 NOTE_MAX: Final = 1000
@@ -318,3 +321,16 @@ def create_account(input: AccountCreateInput, header: str | None = None) -> Crea
     kind = input.kind.name
     canonical = {"path": path, "currency": currency, "kind": kind}
     return CreateAccount(key, canonical, path, currency, kind)
+
+
+def create_customer_token(input: CustomerTokenCreateInput) -> CreateCustomerToken:
+    """Raises: ValidationFailed."""
+    reader = Reader()
+    customer_id = reader.required_text((*INPUT, "customerId"), input.customer_id, TEXT_MAX)
+    seconds = input.expires_in_seconds
+    if seconds not in CUSTOMER_TOKEN_SECONDS:
+        shortest, longest = CUSTOMER_TOKEN_SECONDS[0], CUSTOMER_TOKEN_SECONDS[-1]
+        message = f"Give from {shortest} to {longest} seconds."
+        reader.refuse((*INPUT, "expiresInSeconds"), "OUT_OF_RANGE", message)
+    reader.finish()
+    return CreateCustomerToken(customer_id, seconds)

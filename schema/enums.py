@@ -67,6 +67,9 @@ class Capability(Enum):
     SETTLEMENT_REPORTS = _one("SETTLEMENT_REPORTS", description="Deliver settlement reports.")
     LOOKUP_BY_OP_ID = _one("LOOKUP_BY_OP_ID", description="Find an operation by our own id.")
     IDEMPOTENCY = _one("IDEMPOTENCY", description="Recognise a repeated request by its key.")
+    CLIENT_CONFIGURATION = _one(
+        "CLIENT_CONFIGURATION", description="Say what its script in a page needs."
+    )
     HEALTH = _one("HEALTH", description="Answer health probes.")
 
 

@@ -1,8 +1,10 @@
 """From filter inputs to the queries of resolvers, judged field by field like other inputs."""
 
+import re
 from enum import Enum
 from typing import Any
 
+from core.money import Money
 from resolvers.ledger import AccountQuery, EntryQuery, TransactionQuery
 from resolvers.payments import PaymentQuery, Span
 from resolvers.records import AuditQuery, DiscrepancyQuery, WebhookQuery
@@ -15,6 +17,7 @@ from schema.inputs import (
     DiscrepancyFilter,
     EntryFilter,
     InboundWebhookFilter,
+    MoneyInput,
     MoneyRange,
     PaymentFilter,
     PaymentSort,
@@ -25,6 +28,7 @@ from schema.parsing import Path, Reader
 _TEXT_MAX = 255
 _LIST_MAX = 100
 _FILTER: Path = ("filter",)
+_COUNTRY = re.compile(r"[A-Z]{2}")
 _AGE_HOURS_MAX = 24 * 366 * 100
 
 
@@ -188,3 +192,14 @@ def audit(filter: AuditFilter | None) -> AuditQuery:
     )
     reader.finish()
     return query
+
+
+def checkout(amount: MoneyInput, country: str | None) -> tuple[Money, str | None]:
+    """What is to be paid, and from where. Raises: ValidationFailed."""
+    reader = Reader()
+    money = reader.required_money(("amount",), amount)
+    code: str | None = present(country)
+    if code is not None and not _COUNTRY.fullmatch(code):
+        reader.refuse(("country",), "BAD_COUNTRY", "Give two capital letters (ISO 3166-1).")
+    reader.finish()
+    return money, code

@@ -125,6 +125,12 @@ class PaymentConfirmInput:
     return_url: Url | None = given("Where the shopper comes back to after a redirect.")
 
 
+@strawberry.input(description="A token for one customer's browser.")
+class CustomerTokenCreateInput:
+    customer_id: str = shown("Your own id of the customer who is logged in.")
+    expires_in_seconds: int = given("How long it is valid: from 60 to 3600 seconds.", 900)
+
+
 @strawberry.input(description="Take what was reserved.")
 class PaymentCaptureInput:
     idempotency_key: IdempotencyKey = shown(_KEY)

@@ -1,10 +1,11 @@
 """What can be changed. Expected problems are members of the result."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
 
-from resolvers import bookkeeping, mutations
+from resolvers import bookkeeping, customers, mutations
 from schema import commands
 from schema.base import Info, cost, method, public, requires, shown, shows
 from schema.directives import Scope
@@ -24,6 +25,7 @@ from schema.errors import (
 )
 from schema.inputs import (
     AccountCreateInput,
+    CustomerTokenCreateInput,
     PaymentCancelInput,
     PaymentCaptureInput,
     PaymentConfirmInput,
@@ -68,6 +70,14 @@ class TransactionPayload:
 
     transaction: Transaction = shown("The transaction.")
     replayed: bool = shown(_REPLAYED)
+
+
+@strawberry.type(description="A token for one customer's browser. It is not shown again.")
+class CustomerTokenPayload:
+    is_type_of = shows(customers.CustomerTokenPayload)
+
+    token: str = shown("The token, cf_cus_…; send it as `Authorization: Bearer`.")
+    expires_at: datetime = shown("From then on it is refused.")
 
 
 @strawberry.type(description="What was put back into its queue.")
@@ -157,6 +167,10 @@ TransactionResult = Annotated[
     | InvalidStateError
     | InsufficientFundsError,
     strawberry.union("TransactionResult", description="The transaction, or why there is none."),
+]
+CustomerTokenCreateResult = Annotated[
+    CustomerTokenPayload | ValidationError,
+    strawberry.union("CustomerTokenCreateResult", description="The token, or why there is none."),
 ]
 RequeueResult = Annotated[
     RequeuePayload | NotFoundError,
@@ -279,6 +293,21 @@ class Mutation:
         context = info.context
         return await mutations.transfer(
             context, lambda: commands.create_transfer(input, context.idempotency_header)
+        )
+
+    @method(
+        "Let the browser of a customer who is logged in read what is their own. Each call makes"
+        " another token, so it needs no idempotency key.",
+        CustomerTokenCreateResult,
+        _WRITE,
+        cost(20),
+    )
+    @staticmethod
+    async def customer_token_create(
+        info: Info, input: Annotated[CustomerTokenCreateInput, _input("For whom, how long.")]
+    ) -> Any:
+        return await customers.create_token(
+            info.context, lambda: commands.create_customer_token(input)
         )
 
     @method(

@@ -6,10 +6,12 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import UNSET
 
-from resolvers import ledger, node, payments, providers, records
+from resolvers import checkout, customers, ledger, node, payments, providers, records
 from resolvers.paging import PageRequest
 from schema import filters
 from schema.base import After, First, Info, cost, method, page, present, public, requires
+from schema.checkout import CheckoutOption
+from schema.customers import Customer
 from schema.directives import Scope
 from schema.enums import HoldStatus
 from schema.inputs import (
@@ -17,6 +19,7 @@ from schema.inputs import (
     AuditFilter,
     DiscrepancyFilter,
     InboundWebhookFilter,
+    MoneyInput,
     PaymentFilter,
     PaymentSort,
     TransactionFilter,
@@ -110,6 +113,33 @@ class Query:
     @staticmethod
     async def payment_by_client_secret(info: Info, client_secret: ClientSecret) -> Any:
         return await payments.payment_by_client_secret(info.context, client_secret)
+
+    @method(
+        "For browsers: the customer whose token is sent; null for every other caller.",
+        Customer | None,
+        public("The customer token is the permission, for what is this one customer's own."),
+    )
+    @staticmethod
+    async def customer(info: Info) -> Any:
+        return await customers.customer(info.context)
+
+    @method(
+        "Ways to pay an amount, in the order routing would try them.",
+        list[CheckoutOption],
+        public("It tells what the page of a shop tells everybody; the tenant's own, no secrets."),
+        cost(10),
+    )
+    @staticmethod
+    async def checkout_options(
+        info: Info,
+        amount: Annotated[MoneyInput, strawberry.argument(description="What is to be paid.")],
+        country: Annotated[
+            str | None,
+            strawberry.argument(description="Where the shopper is, ISO 3166-1 alpha-2: DE."),
+        ] = UNSET,
+    ) -> Any:
+        wanted = filters.checkout(amount, country)
+        return await checkout.options(info.context, *wanted)
 
     @method(
         "What became of an earlier mutation, by its key: did my timed-out call work?",

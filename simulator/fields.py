@@ -152,12 +152,6 @@ class Fields:
         return value
 
 
-def origin_of(url: str) -> str:
-    """scheme://host:port of a URL that was accepted."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
 def _is_url(value: str) -> bool:
     """Only what can stand in a header and in a Content-Security-Policy unharmed."""
     if not value.isascii() or any(character in value for character in " \"'<>\\^`{|};,"):

@@ -5,7 +5,6 @@ import sqlite3
 from typing import Final
 
 from core.currencies import EXPONENTS
-from simulator.fields import origin_of
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -43,8 +42,11 @@ def page(payment: sqlite3.Row) -> str:
 
 
 def headers(payment: sqlite3.Row) -> dict[str, str]:
-    """Nothing is loaded, nobody frames it, and the form leads here and back to the shop only."""
-    back = f" {origin_of(payment['return_url'])}" if payment["return_url"] else ""
+    """Nothing is loaded, nobody frames it, and without a way back the form leads here only.
+
+    Browsers hold every redirect behind a form to `form-action`, and a way back may lead on.
+    """
+    back = " http: https:" if payment["return_url"] else ""
     policy = (
         f"default-src 'none'; form-action 'self'{back}; base-uri 'none'; frame-ancestors 'none'"
     )

@@ -1,4 +1,8 @@
-"""API keys of servers: shown once, kept as a hash, limited by scopes, expiry and revocation."""
+"""API keys: shown once, kept as a hash, limited by scopes, expiry and revocation.
+
+A server's key is a secret and has scopes. A publishable key stands in the pages of a shop for
+everybody to read: it says whose shop it is, and has no scope.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,11 +40,17 @@ SCOPES: Final = frozenset(
 """Everything a key can be allowed to do; the API's Scope enum has the same members."""
 
 _KEY_LENGTH_MAX: Final = 200
-_HINT_LENGTH: Final = 12
+_SERVER: Final = "SERVER"
+_PUBLISHABLE: Final = "PUBLISHABLE"
+_HINT_CHARACTERS: Final = 4
 
 
 class UnknownScope(Rejected):
     """There is no such scope."""
+
+
+class PublishableKeyWithScope(Rejected):
+    """A publishable key is read by everybody, so it can have no scope."""
 
 
 class KeyNotFound(Rejected):
@@ -57,6 +67,7 @@ class Principal:
     key_id: UUID
     scopes: frozenset[str]
     live: bool
+    publishable: bool = False
 
     @property
     def name(self) -> str:
@@ -83,7 +94,13 @@ async def authenticate(database: Database, secret: str) -> Principal | None:
     row = await database.find("SELECT * FROM find_api_key($1)", fingerprint(secret))
     if row is None:
         return None
-    principal = Principal(row["tenant_id"], row["key_id"], frozenset(row["scopes"]), row["live"])
+    principal = Principal(
+        row["tenant_id"],
+        row["key_id"],
+        frozenset(row["scopes"]),
+        row["live"],
+        publishable=row["kind"] == _PUBLISHABLE,
+    )
     if row["use_is_news"]:
         await _note_use(database, principal)
     return principal
@@ -112,26 +129,32 @@ async def issue(
     correlation_id: str,
     expires_at: datetime | None = None,
     rotated_from: UUID | None = None,
+    publishable: bool = False,
 ) -> IssuedKey:
-    """Make a key. Raises: UnknownScope."""
+    """Make a key. Raises: UnknownScope, PublishableKeyWithScope."""
     wanted = sorted(set(scopes))
     if unknown := [scope for scope in wanted if scope not in SCOPES]:
         raise UnknownScope(scopes=unknown)
+    if publishable and wanted:
+        raise PublishableKeyWithScope(scopes=wanted)
+    kind = _PUBLISHABLE if publishable else _SERVER
     live = await tx.fetchval("SELECT live FROM tenant WHERE tenant_id = $1", tenant_id)
-    secret = f"cf_{'live' if live else 'test'}_{random_secret()}"
+    prefix = f"cf_{'pub_' if publishable else ''}{'live' if live else 'test'}_"
+    secret = prefix + random_secret()
     key_id = new_id()
     await tx.execute(
         """INSERT INTO api_key
-             (tenant_id, id, name, secret_hash, hint, scopes, expires_at, rotated_from)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8)""",
+             (tenant_id, id, name, secret_hash, hint, scopes, expires_at, rotated_from, kind)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
         tenant_id,
         key_id,
         name,
         fingerprint(secret),
-        secret[:_HINT_LENGTH],
+        secret[: len(prefix) + _HINT_CHARACTERS],
         wanted,
         expires_at,
         rotated_from,
+        kind,
     )
     await record(
         tx,
@@ -139,7 +162,7 @@ async def issue(
         actor=actor,
         action="key.issue",
         subject=encode("key", key_id),
-        after={"name": name, "scopes": wanted, "expires_at": expires_at},
+        after={"name": name, "kind": kind, "scopes": wanted, "expires_at": expires_at},
         correlation_id=correlation_id,
     )
     return IssuedKey(key_id, secret)
@@ -154,7 +177,7 @@ async def rotate(
               SET expires_at = least(expires_at, clock_timestamp() + $3)
             WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL
               AND (expires_at IS NULL OR expires_at > clock_timestamp())
-        RETURNING name, scopes""",
+        RETURNING name, scopes, kind""",
         tenant_id,
         key_id,
         grace,
@@ -169,6 +192,7 @@ async def rotate(
         actor=actor,
         correlation_id=correlation_id,
         rotated_from=key_id,
+        publishable=old["kind"] == _PUBLISHABLE,
     )
 
 

@@ -23,7 +23,7 @@ class Tenant(SQLModel, table=True):
 
 
 class ApiKey(SQLModel, table=True):
-    """A server key; only its hash is kept."""
+    """A key of a server or of a browser shop; only its hash is kept."""
 
     __tablename__ = "api_key"
 
@@ -38,6 +38,31 @@ class ApiKey(SQLModel, table=True):
     revoked_at: datetime | None = Field(sa_column=Column(DateTime(timezone=True)))
     last_used_at: datetime | None = Field(sa_column=Column(DateTime(timezone=True)))
     rotated_from: UUID | None
+    kind: str = Field(sa_type=Text)
+
+
+class AllowedOrigin(SQLModel, table=True):
+    """A web site whose pages may use the browser's view."""
+
+    __tablename__ = "allowed_origin"
+
+    tenant_id: int = Field(primary_key=True)
+    origin: str = Field(sa_type=Text, primary_key=True)
+    created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+
+class CustomerTokenRow(SQLModel, table=True):
+    """A token of a shop's customer; only its hash is kept."""
+
+    __tablename__ = "customer_token"
+
+    tenant_id: int = Field(primary_key=True)
+    id: UUID = Field(primary_key=True)
+    customer_id: str = Field(sa_type=Text)
+    secret_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    created_by: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
 
 
 class AuditLog(SQLModel, table=True):

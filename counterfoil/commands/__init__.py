@@ -10,6 +10,7 @@ import typer
 
 from core.errors import CounterfoilError
 from counterfoil.commands.keys import keys
+from counterfoil.commands.origins import origins
 from counterfoil.commands.providers import providers
 from counterfoil.commands.session import err, out, read_settings
 
@@ -21,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(keys, name="keys")
+app.add_typer(origins, name="origins")
 app.add_typer(providers, name="providers")
 
 

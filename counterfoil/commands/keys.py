@@ -36,9 +36,13 @@ KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="The key, key_…."
 def create_key(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     scope: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(help="What it may do, such as PAYMENTS_READ; may be given several times."),
-    ],
+    ] = None,
+    *,
+    publishable: Annotated[
+        bool, typer.Option("--publishable", help="For the pages of a shop; has no scope.")
+    ] = False,
     tenant: TenantName = "demo",
     days: Annotated[
         int | None, typer.Option(help="Days until it expires; else never.", min=1)
@@ -47,6 +51,8 @@ def create_key(
     """Make a key and show it once."""
     from tenants import issue
 
+    if not scope and not publishable:
+        raise typer.BadParameter("give at least one --scope, or --publishable")
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)  # noqa: TID251 - the command line is where a clock comes in
 
     async def run(database: "Database", tenant_id: int, _settings: "Settings") -> str:
@@ -55,7 +61,8 @@ def create_key(
                 tx,
                 tenant_id,
                 name=name,
-                scopes=scope,
+                scopes=scope or (),
+                publishable=publishable,
                 actor=operator(),
                 correlation_id=fresh_correlation_id(),
                 expires_at=expires_at,

@@ -5,6 +5,7 @@
 Plain ASGI: nothing is buffered, a response that streams keeps streaming.
 """
 
+from counterfoil.http.cross_origin import CrossOrigin, SameOriginSockets, foreign_origin
 from counterfoil.http.health import Health, health_routes
 from counterfoil.http.middleware import AccessLog, BodyLimit, CorrelationId, SecurityHeaders
 
@@ -12,7 +13,10 @@ __all__ = [
     "AccessLog",
     "BodyLimit",
     "CorrelationId",
+    "CrossOrigin",
     "Health",
+    "SameOriginSockets",
     "SecurityHeaders",
+    "foreign_origin",
     "health_routes",
 ]

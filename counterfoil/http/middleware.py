@@ -75,12 +75,17 @@ class AccessLog:
             log.info(
                 "request",
                 method=scope["method"],
-                path=scope["path"],
+                path=_without_token(scope["path"]),
                 status=status,
                 duration_ms=round((self._clock.monotonic() - started) * 1000, 1),
                 response_bytes=sent,
                 client=scope["client"][0] if scope.get("client") else None,
             )
+
+
+def _without_token(path: str) -> str:
+    """What comes back from a provider's page has its proof in the path."""
+    return "/return/…" if path.startswith("/return/") else path
 
 
 class SecurityHeaders:

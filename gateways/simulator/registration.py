@@ -10,6 +10,7 @@ from gateways.port import (
     Account,
     CallbackRequest,
     Capability,
+    ClientConfiguration,
     Flow,
     LookupResult,
     Manifest,
@@ -20,6 +21,14 @@ from gateways.port import (
 from gateways.simulator import operations, webhooks
 
 _BOUND: Final = "bound_"
+_TEST_TOKENS: Final = (
+    "tok_success",
+    "tok_requires_action",
+    "tok_decline_insufficient_funds",
+    "tok_decline_hard",
+    "tok_pending",
+)
+"""What a page may offer in place of cards; docs/simulator.md lists every token."""
 _MANIFEST: Final = Manifest(
     name="simulator",
     version="1",
@@ -39,6 +48,7 @@ _MANIFEST: Final = Manifest(
             Capability.LOOKUP_BY_OP_ID,
             Capability.IDEMPOTENCY,
             Capability.HEALTH,
+            Capability.CLIENT_CONFIGURATION,
         }
     ),
     methods=frozenset({"card"}),
@@ -75,6 +85,14 @@ class SimulatorAdapter:
     def is_portable(self, token: str) -> bool:
         """A `bound_…` token belongs to one account; the others stand for portable methods."""
         return not token.startswith(_BOUND)
+
+    def client_configuration(
+        self,
+        account: Account,  # noqa: ARG002 - the same for every account
+        method_type: str,  # noqa: ARG002 - there is but one
+    ) -> ClientConfiguration:
+        """There is no script: a page sends one of these tokens."""
+        return ClientConfiguration({"testTokens": list(_TEST_TOKENS)}, portable=True)
 
     def verify_webhook(self, request: CallbackRequest, secrets: Sequence[str]) -> None:
         webhooks.verify(request, secrets)

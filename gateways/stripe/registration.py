@@ -8,8 +8,10 @@ from core.money import Money
 from gateways.port import (
     SDK_VERSION,
     WEBHOOK_SECRET,
+    Account,
     CallbackRequest,
     Capability,
+    ClientConfiguration,
     Flow,
     Limits,
     LookupResult,
@@ -26,6 +28,8 @@ _MINIMA: Final = (
     "SEK 3, SGD 0.50, THB 10"
 )
 """A snapshot; an account whose limits differ states its own. Source: docs.stripe.com/currencies."""
+PUBLISHABLE_KEY: Final = "publishable_key"
+"""The account field with the key Stripe's script in a page is started with (pk_…)."""
 _DIGITS: Final = {"INR": 9, "HUF": 12, "JPY": 10}
 
 
@@ -59,6 +63,7 @@ class StripeAdapter:
                 Capability.WEBHOOKS,
                 Capability.LOOKUP_BY_OP_ID,
                 Capability.IDEMPOTENCY,
+                Capability.CLIENT_CONFIGURATION,
             }
         ),
         methods=frozenset({"card"}),
@@ -86,6 +91,15 @@ class StripeAdapter:
 
     def is_portable(self, token: str) -> bool:  # noqa: ARG002 - no token of Stripe's leaves it
         return False
+
+    def client_configuration(
+        self,
+        account: Account,
+        method_type: str,  # noqa: ARG002 - there is but one
+    ) -> ClientConfiguration | None:
+        """What `Stripe(…)` takes. A secret key put there by mistake stays here."""
+        key = account.fields.get(PUBLISHABLE_KEY, "")
+        return ClientConfiguration({"publishableKey": key}) if key.startswith("pk_") else None
 
     def verify_webhook(self, request: CallbackRequest, secrets: Sequence[str]) -> None:
         webhooks.verify(request, secrets)

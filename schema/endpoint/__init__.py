@@ -11,7 +11,14 @@ Everything up to `execute` refuses; nothing up to there touches a resolver.
 from schema.endpoint.asgi import HttpRequest
 from schema.endpoint.endpoint import DeadlineExceeded, GraphQLEndpoint
 from schema.endpoint.metrics import GraphQLMetrics
-from schema.endpoint.ports import Authenticate, Caller, ContextFactory, Limits, Unauthenticated
+from schema.endpoint.ports import (
+    Authenticate,
+    Caller,
+    ContextFactory,
+    Limits,
+    OriginNotAllowed,
+    Unauthenticated,
+)
 from schema.endpoint.rules import BadCost, UnguardedField
 
 __all__ = [
@@ -24,6 +31,7 @@ __all__ = [
     "GraphQLMetrics",
     "HttpRequest",
     "Limits",
+    "OriginNotAllowed",
     "Unauthenticated",
     "UnguardedField",
 ]

@@ -40,6 +40,7 @@ from schema.endpoint.ports import (
     Caller,
     ContextFactory,
     Limits,
+    OriginNotAllowed,
     RequestContext,
     Unauthenticated,
 )
@@ -177,6 +178,8 @@ class GraphQLEndpoint:
     async def _identify(self, request: HttpRequest) -> Caller:
         try:
             return await self._authenticate(request)
+        except OriginNotAllowed as error:
+            raise HttpProblem(403, error.code, error.message) from None
         except Unauthenticated:
             raise HttpProblem(
                 401, Unauthenticated.code, UNAUTHENTICATED_MESSAGE, _CHALLENGE

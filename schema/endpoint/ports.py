@@ -29,8 +29,17 @@ class Unauthenticated(Rejected):
     code = "UNAUTHENTICATED"
 
 
+class OriginNotAllowed(Unauthenticated):
+    """Pages of this origin may not ask here."""
+
+    code = "ORIGIN_NOT_ALLOWED"
+
+
 Authenticate = Callable[[HttpRequest], Awaitable[Caller]]
-"""Find out who is calling. Raises: Unauthenticated (always with the same message), Unavailable."""
+"""Find out who is calling.
+
+Raises: Unauthenticated (always with the same message), OriginNotAllowed, Unavailable.
+"""
 
 
 class RequestContext(Protocol):

@@ -35,7 +35,7 @@ from counterfoil.bootstrap import (
 )
 from gateways.accounts import ProviderAccount
 from ledger import AccountRef, Direction, Leg, Posting, post
-from tenants import SCOPES, IssuedKey, issue
+from tenants import SCOPES, IssuedKey, allow_origin, issue
 from tests.simulator.process import SimulatorProcess, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,7 +169,12 @@ class Gateway:
 
 
 async def _issue(
-    tx: Tx, tenant_id: int, scopes: Iterable[str], expires_at: datetime | None = None
+    tx: Tx,
+    tenant_id: int,
+    scopes: Iterable[str],
+    expires_at: datetime | None = None,
+    *,
+    publishable: bool = False,
 ) -> IssuedKey:
     return await issue(
         tx,
@@ -179,6 +184,7 @@ async def _issue(
         actor="test",
         correlation_id="test-setup",
         expires_at=expires_at,
+        publishable=publishable,
     )
 
 
@@ -209,6 +215,23 @@ class Shop:
             return [await _issue(tx, self.tenant_id, one, expires_at) for one in scopes]
 
         return self.inside(work)
+
+    def publishable_key(self) -> str:
+        """A key that may stand in a page."""
+        return self.inside(lambda tx: _issue(tx, self.tenant_id, (), publishable=True)).secret
+
+    def allow(self, origin: str) -> str:
+        """Let the pages of an origin use the browser's view; returns it."""
+        act = {"actor": "test", "correlation_id": "test-setup"}
+        return self.inside(lambda tx: allow_origin(tx, self.tenant_id, origin, **act))
+
+    def customer_token(self, customer_id: str, **input: Any) -> str:
+        """A token of one customer."""
+        document = """mutation($input: CustomerTokenCreateInput!) {
+          customerTokenCreate(input: $input) { ... on CustomerTokenPayload { token } } }"""
+        made = self.ask(document, input={"customerId": customer_id, **input})
+        token: str = made["customerTokenCreate"]["token"]
+        return token
 
     def inside(self, work: Callable[[Tx], Awaitable[Result]]) -> Result:
         """Something done in a unit of work of the shop, as the command line would."""

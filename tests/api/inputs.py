@@ -129,6 +129,9 @@ BARE: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Mutations that take ids and nothing else: the kind of id, and a document."""
 
+KEYLESS: Final = {"customerTokenCreate"}
+"""Mutations that make nothing that could be made twice: tests/api/test_customers.py has them."""
+
 IDS: Final = {
     "paymentId": "pay",
     "merchantAccountId": "acc",

@@ -23,6 +23,8 @@ ROOTS: Final[Mapping[str, str | None]] = {
     "Query.nodes": None,
     "Query.viewer": None,
     "Query.paymentByClientSecret": None,
+    "Query.customer": None,
+    "Query.checkoutOptions": None,
     "Query.payment": "PAYMENTS_READ",
     "Query.paymentByReference": "PAYMENTS_READ",
     "Query.operationByIdempotencyKey": "PAYMENTS_READ",
@@ -49,6 +51,7 @@ ROOTS: Final[Mapping[str, str | None]] = {
     "Mutation.accountCreate": "LEDGER_WRITE",
     "Mutation.transferCreate": "LEDGER_WRITE",
     "Mutation.transactionReverse": "LEDGER_WRITE",
+    "Mutation.customerTokenCreate": "PAYMENTS_WRITE",
     "Mutation.inboundWebhookReplay": "WEBHOOKS_WRITE",
     "Mutation.providerUpdate": "PROVIDERS_WRITE",
     "Subscription.paymentChanged": "PAYMENTS_READ",
@@ -57,6 +60,8 @@ ROOTS: Final[Mapping[str, str | None]] = {
 """What each root field needs; None: anybody, and the resolver decides."""
 
 STOREFRONT_ROOTS: Final = {
+    "Query.checkoutOptions",
+    "Query.customer",
     "Query.paymentByClientSecret",
     "Mutation.paymentConfirm",
     "Subscription.paymentChangedByClientSecret",
@@ -69,6 +74,10 @@ SEEN_BY_BROWSERS: Final = {
     "PaymentMethod": "brand country expMonth expYear last4 type wallet",
     "NextAction": "expiresAt fields kind url",
     "Decline": "customerMessage retryableWithSameMethod",
+    "Customer": "id payments wallets",
+    "Wallet": "available balance currency entries",
+    "WalletEntry": "amount id kind payment postedAt runningBalance",
+    "CheckoutOption": "adapter clientConfiguration method portable providerName",
 }
 """All that the client secret of a payment shows: a field that lost its scope would appear here."""
 
@@ -167,7 +176,7 @@ def test_every_guarded_field_is_reached() -> None:
     assert len(guarded_fields()) > 40
 
 
-def test_the_browser_view_has_three_doors_and_no_guarded_field() -> None:
+def test_the_browser_view_has_five_doors_and_no_guarded_field() -> None:
     full = {one.label for one in reached()}
 
     assert {label for label in storefront_fields() if label in ROOTS} == STOREFRONT_ROOTS

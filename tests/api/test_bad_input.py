@@ -23,7 +23,7 @@ FIELDS = [
 
 
 def test_every_mutation_has_a_right_input() -> None:
-    assert set(inputs.mutations()) == {*inputs.RIGHT, *inputs.BARE}
+    assert set(inputs.mutations()) == {*inputs.RIGHT, *inputs.BARE, *inputs.KEYLESS}
 
 
 @pytest.mark.parametrize("mutation", inputs.RIGHT)

@@ -104,6 +104,41 @@ def test_a_key_is_made_listed_rotated_and_revoked(
     assert all(actor.startswith("cli") for _, actor in acts)
 
 
+def test_a_publishable_key_is_made_without_a_scope(
+    fresh_database_url: str, tenant_name: str
+) -> None:
+    def create(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        wanted = ("create", "shop page", *arguments, "--tenant", tenant_name)
+        return run("keys", *wanted, DATABASE_URL=fresh_database_url)
+
+    made = create("--publishable")
+    nothing = create()
+    both = create("--publishable", "--scope", "ADMIN")
+
+    assert re.fullmatch(r"cf_pub_test_\S{40}\n", made.stdout)
+    assert nothing.returncode == 2
+    assert both.returncode == 1
+    assert not nothing.stdout + both.stdout
+
+
+def test_an_origin_is_allowed_listed_and_removed(
+    fresh_database_url: str, fresh_admin_url: str, tenant_name: str
+) -> None:
+    def origins(*arguments: str) -> str:
+        ended = run("origins", *arguments, "--tenant", tenant_name, DATABASE_URL=fresh_database_url)
+        return ended.stdout + ended.stderr.partition(" (")[0]
+
+    assert origins("add", "https://Shop.example:443") == "https://shop.example is allowed.\n"
+    assert origins("add", "http://shop.example").startswith("error: ")
+    assert origins("list") == "https://shop.example\n"
+    assert origins("remove", "https://shop.example") == "https://shop.example is refused.\n"
+    assert origins("remove", "https://shop.example").startswith("error: ")
+    with psycopg.connect(fresh_admin_url) as admin:
+        acts = admin.execute("SELECT action, actor FROM audit_log ORDER BY id").fetchall()
+    assert [act for act, _ in acts] == ["origin.allow", "origin.disallow"]
+    assert all(actor.startswith("cli") for _, actor in acts)
+
+
 def test_a_provider_is_added_changed_and_listed(
     fresh_database_url: str, fresh_admin_url: str, tenant_name: str, tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ from payments import (
 from payments.model import Aggregate, OperationKind
 from tests.simulator.process import Merchant, SimulatorProcess
 
+PUBLIC_URL = "https://pay.test"
 VAULT = Vault(bytes(range(32)))
 _keys = itertools.count(1)
 
@@ -357,6 +358,7 @@ async def some_services(
             database=database,
             dispatcher=dispatcher,
             vault=VAULT,
+            public_url=PUBLIC_URL,
             clock=clock,
             random=rng,
             risk_checks=(RuleCheck(),),

@@ -26,6 +26,8 @@ class Asker:
     tenant_id: int | None = None
     key_id: UUID | None = None
     payment_id: UUID | None = None
+    customer_id: str | None = None
+    origin_tenants: frozenset[int] | None = None
     scopes: frozenset[str] = frozenset()
     live: bool = False
 

@@ -96,12 +96,22 @@ def test_a_public_root_field_says_why_that_is_safe() -> None:
         if isinstance(each, Public)
     }
 
-    assert set(public) == {"node", "nodes", "viewer", "paymentByClientSecret", "paymentConfirm"}
+    assert set(public) == {
+        "node",
+        "nodes",
+        "viewer",
+        "customer",
+        "checkoutOptions",
+        "paymentByClientSecret",
+        "paymentConfirm",
+    }
     assert all(len(reason) > 20 for reason in public.values())
 
 
 def test_the_storefront_has_no_field_that_needs_a_scope() -> None:
     assert {name for root in roots(STOREFRONT) for name in root.fields} == {
+        "checkoutOptions",
+        "customer",
         "paymentByClientSecret",
         "paymentConfirm",
     }

@@ -108,6 +108,7 @@ async def a_door(database: Database, tenant_id: int) -> AsyncIterator[Door]:
             database=database,
             dispatcher=dispatcher,
             vault=VAULT,
+            public_url="https://pay.test",
             clock=clock,
             random=rng,
             risk_checks=(),

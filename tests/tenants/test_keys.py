@@ -7,7 +7,15 @@ import pytest
 from core.clock import SystemClock
 from core.database import Database, DatabaseSettings
 from core.identifiers import new_id
-from tenants import KeyNotFound, UnknownScope, authenticate, issue, revoke, rotate
+from tenants import (
+    KeyNotFound,
+    PublishableKeyWithScope,
+    UnknownScope,
+    authenticate,
+    issue,
+    revoke,
+    rotate,
+)
 from tenants.keys import IssuedKey
 from tests.conftest import add_tenant
 
@@ -209,3 +217,23 @@ async def test_the_product_runs_without_special_rights(database: Database) -> No
     assert role is not None
     assert not any(role.values())
     assert owned == 0
+
+
+async def test_a_publishable_key_has_no_scope_and_stays_one_when_it_is_replaced(
+    database: Database, tenant_id: int, admin_url: str
+) -> None:
+    with pytest.raises(PublishableKeyWithScope):
+        await a_key(database, tenant_id, publishable=True)
+    first = await a_key(database, tenant_id, scopes=[], publishable=True)
+
+    async with database.unit_of_work(tenant_id) as tx:
+        second = await rotate(tx, tenant_id, first.id, grace=timedelta(hours=1), **ACT)
+
+    for key in (first, second):
+        principal = await authenticate(database, key.secret)
+        assert key.secret.startswith("cf_pub_test_")
+        assert principal is not None
+        assert principal.publishable
+        assert principal.scopes == set()
+    with psycopg.connect(admin_url) as admin, pytest.raises(psycopg.errors.CheckViolation):
+        admin.execute("UPDATE api_key SET scopes = '{ADMIN}' WHERE id = %s", [first.id])

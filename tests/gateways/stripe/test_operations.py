@@ -354,6 +354,26 @@ def test_stripe_tokens_stay_at_stripe() -> None:
     assert not simulated.takes_token
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"publishable_key": "pk_test_1"}, {"publishableKey": "pk_test_1"}),
+        ({"publishable_key": "sk_test_1"}, None),
+        ({"publishable_key": ""}, None),
+        ({}, None),
+    ],
+)
+def test_pages_are_told_the_publishable_key_and_nothing_that_is_none(
+    fields: dict[str, str], told: dict[str, str] | None
+) -> None:
+    account = an_account("stripe", fields=fields).credentials()
+
+    configuration = StripeAdapter().client_configuration(account, "card")
+
+    assert (configuration and configuration.fields) == told
+    assert configuration is None or not configuration.portable
+
+
 def test_only_what_is_tested_is_declared() -> None:
     assert StripeAdapter.manifest.capabilities == {
         Capability.SALE,
@@ -365,6 +385,7 @@ def test_only_what_is_tested_is_declared() -> None:
         Capability.REFUND,
         Capability.PARTIAL_REFUND,
         Capability.THREE_DS,
+        Capability.CLIENT_CONFIGURATION,
         Capability.WEBHOOKS,
         Capability.LOOKUP_BY_OP_ID,
         Capability.IDEMPOTENCY,

@@ -1,4 +1,4 @@
-"""Who sends a request: a server by its key, a browser by the client secret of one payment."""
+"""Who sends a request: a server by a key or a JWT, a browser by the client secret of a payment."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -7,8 +7,9 @@ from uuid import UUID
 
 from core.crypto import fingerprint
 from core.database import Database
+from counterfoil.identity_provider import IdentityProvider
 from schema.endpoint import HttpRequest, Unauthenticated
-from tenants import authenticate
+from tenants import authenticate, is_token
 
 _CLIENT_SECRET_LENGTH_MAX: Final = 200
 
@@ -17,11 +18,13 @@ _CLIENT_SECRET_LENGTH_MAX: Final = 200
 class ApiCaller:
     """Who sends a request, as the endpoint and the resolvers see it.
 
-    A server has a key and scopes; a browser has one payment and no scope; nobody has nothing.
+    A server has a key, or is the subject of a token (`jwt:…`), and has scopes; a browser has one
+    payment and no scope; nobody has nothing.
     """
 
     tenant_id: int | None = None
     key_id: UUID | None = None
+    subject: str | None = None
     payment_id: UUID | None = None
     scopes: frozenset[str] = frozenset()
     live: bool = False
@@ -32,11 +35,15 @@ NOBODY: Final = ApiCaller()
 
 
 def authenticator(
-    database: Callable[[], Database], *, anonymous: bool
+    database: Callable[[], Database],
+    *,
+    anonymous: bool,
+    tokens: Callable[[], IdentityProvider | None] = lambda: None,
 ) -> Callable[[HttpRequest], Awaitable[ApiCaller]]:
     """Reads `Authorization: Bearer …`; without one the caller is nobody, where that is allowed.
 
-    What is given and not valid is always refused, with one message for every reason.
+    What is given and not valid is always refused, with one message for every reason. JWTs are
+    taken where `tokens` knows an identity provider.
     """
 
     async def find_caller(request: HttpRequest) -> ApiCaller:
@@ -48,14 +55,17 @@ def authenticator(
         scheme, _, secret = header.partition(" ")
         if scheme.lower() != "bearer" or not secret:
             raise Unauthenticated
-        found = await (
-            _by_key(database(), secret)
-            if secret.startswith("cf_")
-            else _by_client_secret(database(), secret)
-        )
+        found = await _by_shape(secret)
         if found is None:
             raise Unauthenticated
         return found
+
+    async def _by_shape(secret: str) -> ApiCaller | None:
+        if secret.startswith("cf_"):
+            return await _by_key(database(), secret)
+        if is_token(secret):
+            return await _by_token(tokens(), secret)
+        return await _by_client_secret(database(), secret)
 
     return find_caller
 
@@ -69,6 +79,18 @@ async def _by_key(database: Database, secret: str) -> ApiCaller | None:
         key_id=principal.key_id,
         scopes=principal.scopes,
         live=principal.live,
+    )
+
+
+async def _by_token(provider: IdentityProvider | None, token: str) -> ApiCaller | None:
+    known = await provider.identify(token) if provider else None
+    if known is None:
+        return None
+    return ApiCaller(
+        tenant_id=known.tenant.id,
+        subject=known.bearer.name,
+        scopes=known.bearer.scopes,
+        live=known.tenant.live,
     )
 
 

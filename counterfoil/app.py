@@ -33,6 +33,7 @@ from counterfoil.http import (
     SecurityHeaders,
     health_routes,
 )
+from counterfoil.identity_provider import IdentityProvider, open_identity_provider
 from counterfoil.settings import Settings
 from counterfoil.wiring import Product, open_product
 from counterfoil.worker import run_loops
@@ -58,14 +59,17 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
     )
     full, storefront = build()
     endpoint_metrics = GraphQLMetrics(metrics)
-    endpoint = serving.endpoint(full, endpoint_metrics, anonymous=False)
-    browser_endpoint = serving.endpoint(storefront, endpoint_metrics, anonymous=True)
+    endpoint = serving.endpoint(full, endpoint_metrics, for_browsers=False)
+    browser_endpoint = serving.endpoint(storefront, endpoint_metrics, for_browsers=True)
     health = Health({"database": serving.ask_database})
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             serving.product = await stack.enter_async_context(open_product(settings, metrics))
+            serving.identity_provider = await stack.enter_async_context(
+                open_identity_provider(settings, serving.product.database)
+            )
             if with_worker:
                 await stack.enter_async_context(_working(serving.product))
             await stack.enter_async_context(graphiql.building())
@@ -101,6 +105,7 @@ class _Serving:
         self.settings = settings
         self.metrics = metrics
         self.product: Product | None = None
+        self.identity_provider: IdentityProvider | None = None
 
     @property
     def opened(self) -> Product:
@@ -108,11 +113,15 @@ class _Serving:
         return self.product
 
     def endpoint(
-        self, view: strawberry.Schema, metrics: GraphQLMetrics, *, anonymous: bool
+        self, view: strawberry.Schema, metrics: GraphQLMetrics, *, for_browsers: bool
     ) -> GraphQLEndpoint:
         return GraphQLEndpoint(
             view,
-            authenticate=authenticator(lambda: self.opened.database, anonymous=anonymous),
+            authenticate=authenticator(
+                lambda: self.opened.database,
+                anonymous=for_browsers,
+                tokens=lambda: None if for_browsers else self.identity_provider,
+            ),
             context=self._context,
             limits=_limits(self.settings),
             production=not self.settings.graphiql,

@@ -21,9 +21,12 @@ from payments.commands import (
     CreatePayment,
     CreateRefund,
     Method,
+    OperationResult,
+    OperatorOutcome,
     PaymentResult,
     RefundReason,
     RefundResult,
+    ResolveOperation,
     Routing,
     Split,
     StoreCredit,
@@ -36,6 +39,7 @@ from payments.facts import Fact
 from payments.lookup import IdempotentOperation, operation_by_idempotency_key
 from payments.methods import client_secret
 from payments.refund import refund
+from payments.resolve import RESOLVABLE, resolve
 from payments.risk import RiskCheck, RiskQuestion, RuleCheck
 from payments.services import PaymentServices
 from payments.sync import sync
@@ -43,6 +47,7 @@ from payments.verify import Difference, verify
 
 __all__ = [
     "DEFAULT_MERCHANT_ACCOUNT",
+    "RESOLVABLE",
     "Actor",
     "CancelPayment",
     "CaptureMode",
@@ -54,11 +59,14 @@ __all__ = [
     "Fact",
     "IdempotentOperation",
     "Method",
+    "OperationResult",
+    "OperatorOutcome",
     "PaymentResult",
     "PaymentServices",
     "PaymentWork",
     "RefundReason",
     "RefundResult",
+    "ResolveOperation",
     "RiskCheck",
     "RiskQuestion",
     "Routing",
@@ -79,6 +87,7 @@ __all__ = [
     "record_external",
     "refund",
     "refundable_of_row",
+    "resolve",
     "sync",
     "verify",
 ]

@@ -12,6 +12,7 @@ from schema.enums import (
     DiscrepancyKind,
     DiscrepancyStatus,
     InboundStatus,
+    OperatorOutcome,
     PaymentSortKey,
     PaymentStatus,
     RefundReason,
@@ -123,6 +124,19 @@ class PaymentConfirmInput:
     client_secret: str | None = given("From a browser: the payment's client secret.")
     method: PaymentMethodInput | None = given("Needed unless the payment has a method.")
     return_url: Url | None = given("Where the shopper comes back to after a redirect.")
+
+
+@strawberry.input(description="What became of an operation, and how you know.")
+class OperationResolveInput:
+    idempotency_key: IdempotencyKey = shown(f"{_KEY} Each administrator has one of their own.")
+    operation_id: strawberry.ID = shown("The operation: UNKNOWN or IN_REVIEW.")
+    outcome: OperatorOutcome = shown("What became of it. SUCCEEDED means in its full amount.")
+    provider_ref: str | None = given(
+        "The provider's own reference. Needed for a payment that SUCCEEDED, unless it is known."
+    )
+    evidence_note: str = shown(
+        "What you saw and where, for people: at most 1000 characters. Never card numbers."
+    )
 
 
 @strawberry.input(description="Take what was reserved.")

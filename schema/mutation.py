@@ -24,6 +24,7 @@ from schema.errors import (
 )
 from schema.inputs import (
     AccountCreateInput,
+    OperationResolveInput,
     PaymentCancelInput,
     PaymentCaptureInput,
     PaymentConfirmInput,
@@ -32,7 +33,7 @@ from schema.inputs import (
     TransferCreateInput,
 )
 from schema.ledger import Account, Transaction
-from schema.payments import Payment, Refund
+from schema.payments import Payment, ProviderOperation, Refund
 
 _REPLAYED = "True when this answers an earlier call with the same key: nothing was done again."
 
@@ -67,6 +68,19 @@ class TransactionPayload:
     is_type_of = shows(bookkeeping.TransactionPayload)
 
     transaction: Transaction = shown("The transaction.")
+    replayed: bool = shown(_REPLAYED)
+
+
+@strawberry.type(description="An operation after the mutation.")
+class OperationPayload:
+    is_type_of = shows(mutations.OperationPayload)
+
+    operation: ProviderOperation = shown(
+        "The operation, as it is now.", requires(Scope.PAYMENTS_READ)
+    )
+    approvals_missing: int = shown(
+        "How many other administrators must still say the same; 0: nothing is waited for."
+    )
     replayed: bool = shown(_REPLAYED)
 
 
@@ -145,6 +159,17 @@ RefundCreateResult = Annotated[
 ]
 
 
+OperationResolveResult = Annotated[
+    OperationPayload
+    | ValidationError
+    | NotFoundError
+    | IdempotencyKeyReusedError
+    | InvalidStateError
+    | OperationInProgressError,
+    strawberry.union(
+        "OperationResolveResult", description="The operation, or why nothing was taken down."
+    ),
+]
 AccountCreateResult = Annotated[
     AccountPayload | ValidationError | IdempotencyKeyReusedError,
     strawberry.union("AccountCreateResult", description="The account, or why there is none."),
@@ -249,6 +274,22 @@ class Mutation:
         context = info.context
         return await mutations.refund(
             context, lambda: commands.create_refund(input, context.idempotency_header)
+        )
+
+    @method(
+        "Say what became of an operation that is UNKNOWN or IN_REVIEW. It takes effect once a"
+        " second administrator, with another key or token, says the same within 24 hours.",
+        OperationResolveResult,
+        requires(Scope.ADMIN),
+        _HEAVY,
+    )
+    @staticmethod
+    async def operation_resolve(
+        info: Info, input: Annotated[OperationResolveInput, _input("Which, and what became of it.")]
+    ) -> Any:
+        context = info.context
+        return await mutations.resolve(
+            context, lambda: commands.resolve_operation(input, context.idempotency_header)
         )
 
     @method(

@@ -4,6 +4,7 @@ A neighbour of ledger, gateways and events: it knows none of them.
 """
 
 from tenants.audit import record
+from tenants.holders import holder_of
 from tenants.key_sets import BadKeySet, KeySet, VerificationKey, read_key_set
 from tenants.keys import (
     SCOPES,
@@ -33,6 +34,7 @@ __all__ = [
     "VerificationKey",
     "authenticate",
     "find_tenant",
+    "holder_of",
     "is_live",
     "is_token",
     "issue",

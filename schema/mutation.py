@@ -75,9 +75,7 @@ class TransactionPayload:
 class OperationPayload:
     is_type_of = shows(mutations.OperationPayload)
 
-    operation: ProviderOperation = shown(
-        "The operation, as it is now.", requires(Scope.PAYMENTS_READ)
-    )
+    operation: ProviderOperation = shown("The operation, as it is now.")
     approvals_missing: int = shown(
         "How many other administrators must still say the same; 0: nothing is waited for."
     )

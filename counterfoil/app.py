@@ -59,8 +59,8 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
     )
     full, storefront = build()
     endpoint_metrics = GraphQLMetrics(metrics)
-    endpoint = serving.endpoint(full, endpoint_metrics, for_browsers=False)
-    browser_endpoint = serving.endpoint(storefront, endpoint_metrics, for_browsers=True)
+    endpoint = serving.endpoint(full, endpoint_metrics, anonymous=False)
+    browser_endpoint = serving.endpoint(storefront, endpoint_metrics, anonymous=True)
     health = Health({"database": serving.ask_database})
 
     @asynccontextmanager
@@ -113,14 +113,15 @@ class _Serving:
         return self.product
 
     def endpoint(
-        self, view: strawberry.Schema, metrics: GraphQLMetrics, *, for_browsers: bool
+        self, view: strawberry.Schema, metrics: GraphQLMetrics, *, anonymous: bool
     ) -> GraphQLEndpoint:
         return GraphQLEndpoint(
             view,
             authenticate=authenticator(
                 lambda: self.opened.database,
-                anonymous=for_browsers,
-                tokens=lambda: None if for_browsers else self.identity_provider,
+                anonymous=anonymous,
+                # Browsers hold no tokens of the identity provider.
+                tokens=lambda: None if anonymous else self.identity_provider,
             ),
             context=self._context,
             limits=_limits(self.settings),

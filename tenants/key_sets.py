@@ -73,7 +73,7 @@ def read_key_set(document: bytes) -> KeySet:
         except _Unusable as reason:
             left_out.append(f"key {number}: {reason}")
     twice = _more_than_once(id for id, _ in found)
-    left_out += [f"{len(twice)} key ids stand for more than one key"] if twice else []
+    left_out += [f"{len(twice)} of the key ids stand for more than one key"] if twice else []
     return KeySet({id: key for id, key in found if id not in twice}, tuple(left_out))
 
 

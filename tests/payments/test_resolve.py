@@ -412,12 +412,23 @@ async def test_a_request_that_was_refused_uses_up_no_key(office: Office) -> None
     assert (result.approvals_missing, result.replayed) == (1, False)
 
 
-async def test_two_at_once_are_two_and_it_happens_once(office: Office) -> None:
-    said = await asyncio.gather(
-        *(office.missing(who, "SUCCEEDED", "ch_1") for who in (office.first, office.second))
-    )
+WAITING = """SELECT count(*) AS two FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+              WHERE NOT l.granted AND a.datname = current_database()"""
 
-    assert sorted(said) == [0, 1]
+
+async def test_two_at_once_are_two_and_it_happens_once(office: Office, admin_url: str) -> None:
+    """Both are under way before either has written its opinion."""
+    with psycopg.connect(admin_url) as admin:
+        admin.execute("LOCK TABLE operator_opinion IN SHARE MODE")
+        calls = [
+            asyncio.create_task(office.say(who, "SUCCEEDED", "ch_1"))
+            for who in (office.first, office.second)
+        ]
+        while (await office.world.rows(WAITING))[0]["two"] < 2:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.01)
+    said = await asyncio.gather(*calls)
+
+    assert sorted(one.approvals_missing for one in said) == [0, 1]
     assert Counter(await office.evidence())["OPERATOR SUCCEEDED"] == 1
     assert await office.world.balance("income:sales") == (-1000, 0)
 

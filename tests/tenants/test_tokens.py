@@ -250,7 +250,7 @@ def test_of_a_set_only_what_can_be_trusted_is_kept_and_the_rest_is_explained() -
         "key 6: not for signatures",
         "key 9: of another kind than RS256, ES256 and EdDSA (Ed25519)",
         "key 10: its private part was published: whoever read it can sign",
-        "1 key ids stand for more than one key",
+        "1 of the key ids stand for more than one key",
     )
 
 

@@ -1,7 +1,7 @@
 """Who sends a request.
 
-A server comes with its key; a browser with a publishable key, the client secret of one payment, or
-the token of a customer.
+A server comes with a key, or a token of the identity provider; a browser with a publishable key,
+the client secret of one payment, or the token of a customer.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,8 +12,9 @@ from uuid import UUID
 from core.crypto import fingerprint
 from core.database import Database
 from counterfoil.http import foreign_origin
+from counterfoil.identity_provider import IdentityProvider
 from schema.endpoint import HttpRequest, OriginNotAllowed, Unauthenticated
-from tenants import authenticate, find_customer, tenants_allowing
+from tenants import authenticate, find_customer, is_token, tenants_allowing
 
 _CLIENT_SECRET_LENGTH_MAX: Final = 200
 
@@ -22,12 +23,14 @@ _CLIENT_SECRET_LENGTH_MAX: Final = 200
 class ApiCaller:
     """Who sends a request, as the endpoint and the resolvers see it.
 
-    A server has a key and scopes; a browser has one payment, one customer or a publishable key, and
-    no scope; nobody has nothing. `origin_tenants` are those that allow the page it comes from.
+    A server has a key, or is the subject of a token (`jwt:…`), and has scopes; a browser has one
+    payment, one customer or a publishable key, and no scope; nobody has nothing. `origin_tenants`
+    are those that allow the page it comes from.
     """
 
     tenant_id: int | None = None
     key_id: UUID | None = None
+    subject: str | None = None
     payment_id: UUID | None = None
     scopes: frozenset[str] = frozenset()
     live: bool = False
@@ -46,11 +49,15 @@ NOBODY: Final = ApiCaller()
 
 
 def authenticator(
-    database: Callable[[], Database], *, anonymous: bool
+    database: Callable[[], Database],
+    *,
+    anonymous: bool,
+    tokens: Callable[[], IdentityProvider | None] = lambda: None,
 ) -> Callable[[HttpRequest], Awaitable[ApiCaller]]:
     """Reads `Authorization: Bearer …`; without one the caller is nobody, where that is allowed.
 
-    What is given and not valid is always refused, with one message for every reason.
+    What is given and not valid is always refused, with one message for every reason. JWTs are
+    taken where `tokens` knows an identity provider.
     """
 
     async def find_caller(request: HttpRequest) -> ApiCaller:
@@ -62,10 +69,19 @@ def authenticator(
         scheme, _, secret = header.partition(" ")
         if scheme.lower() != "bearer" or not secret:
             raise Unauthenticated
-        found = await _by_any(database(), secret)
+        found = await _by_shape(secret)
         if found is None or (found.is_storefront and not anonymous):
             raise Unauthenticated
         return found
+
+    async def _by_shape(secret: str) -> ApiCaller | None:
+        if secret.startswith("cf_cus_"):
+            return await _by_customer_token(database(), secret)
+        if secret.startswith("cf_"):
+            return await _by_key(database(), secret)
+        if is_token(secret):
+            return await _by_token(tokens(), secret)
+        return await _by_client_secret(database(), secret)
 
     return find_caller
 
@@ -97,15 +113,6 @@ def storefront_authenticator(
     return find_caller
 
 
-async def _by_any(database: Database, secret: str) -> ApiCaller | None:
-    """By what the secret begins with."""
-    if secret.startswith("cf_cus_"):
-        return await _by_customer_token(database, secret)
-    if secret.startswith("cf_"):
-        return await _by_key(database, secret)
-    return await _by_client_secret(database, secret)
-
-
 async def _by_key(database: Database, secret: str) -> ApiCaller | None:
     principal = await authenticate(database, secret)
     if principal is None:
@@ -124,6 +131,18 @@ async def _by_customer_token(database: Database, secret: str) -> ApiCaller | Non
     if found is None:
         return None
     return ApiCaller(tenant_id=found.tenant_id, customer_id=found.customer_id, live=found.live)
+
+
+async def _by_token(provider: IdentityProvider | None, token: str) -> ApiCaller | None:
+    known = await provider.identify(token) if provider else None
+    if known is None:
+        return None
+    return ApiCaller(
+        tenant_id=known.tenant.id,
+        subject=known.bearer.name,
+        scopes=known.bearer.scopes,
+        live=known.tenant.live,
+    )
 
 
 async def _by_client_secret(database: Database, secret: str) -> ApiCaller | None:

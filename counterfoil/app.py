@@ -36,6 +36,7 @@ from counterfoil.http import (
     SecurityHeaders,
     health_routes,
 )
+from counterfoil.identity_provider import IdentityProvider, open_identity_provider
 from counterfoil.returning import Returning
 from counterfoil.settings import Settings
 from counterfoil.wiring import Product, open_product
@@ -85,6 +86,9 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             serving.product = await stack.enter_async_context(open_product(settings, metrics))
+            serving.identity_provider = await stack.enter_async_context(
+                open_identity_provider(settings, serving.product.database)
+            )
             if with_worker:
                 await stack.enter_async_context(_working(serving.product))
             await stack.enter_async_context(graphiql.building())
@@ -122,6 +126,7 @@ class _Serving:
         self.settings = settings
         self.metrics = metrics
         self.product: Product | None = None
+        self.identity_provider: IdentityProvider | None = None
 
     @property
     def opened(self) -> Product:
@@ -129,7 +134,9 @@ class _Serving:
         return self.product
 
     def authenticate_server(self) -> Authenticate:
-        return authenticator(lambda: self.opened.database, anonymous=False)
+        return authenticator(
+            lambda: self.opened.database, anonymous=False, tokens=lambda: self.identity_provider
+        )
 
     def authenticate_storefront(self) -> Authenticate:
         return storefront_authenticator(

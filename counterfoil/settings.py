@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -110,6 +111,24 @@ class Settings(BaseModel):
         "Unset and with the demo tenant: generated in `DATA_DIR`.",
     )
 
+    oidc_issuer: str = Field(
+        default="",
+        max_length=500,
+        description="Issuer (`iss`) of the JWTs taken on `/graphql` beside API keys. "
+        "Unset: JWTs are refused.",
+    )
+    oidc_audience: str = Field(
+        default="", max_length=500, description="Audience (`aud`) those JWTs are made for."
+    )
+    oidc_jwks_url: str = Field(
+        default="",
+        description="Where the issuer publishes its keys; https, or http on this machine.",
+    )
+    oidc_jwks_file: Path | None = Field(
+        default=None,
+        description="A JSON Web Key Set read once at start, instead of `OIDC_JWKS_URL`.",
+    )
+
     worker_concurrency: int = Field(
         default=16, ge=1, le=1000, description="Operations one worker process carries out at once."
     )
@@ -181,6 +200,42 @@ class Settings(BaseModel):
             _decode_key(key.get_secret_value())
         return key
 
+    @field_validator("oidc_audience", mode="after")
+    @classmethod
+    def _goes_with_an_issuer(cls, audience: str, info: ValidationInfo) -> str:
+        issuer = info.data.get("oidc_issuer")
+        if issuer and not audience:
+            raise PydanticCustomError("oidc", "is required with COUNTERFOIL_OIDC_ISSUER")
+        _demand_issuer(audience, info)
+        return audience
+
+    @field_validator("oidc_jwks_url", mode="after")
+    @classmethod
+    def _cannot_be_read_along_the_way(cls, url: str, info: ValidationInfo) -> str:
+        if not url:
+            return url
+        parts = _parts_of(url)
+        nearby = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
+        if not parts.hostname or not (parts.scheme == "https" or nearby):
+            raise PydanticCustomError("oidc", "must be an https URL, or http on this machine")
+        _demand_issuer(url, info)
+        return url
+
+    @field_validator("oidc_jwks_file", mode="after")
+    @classmethod
+    def _has_keys_unless_a_url_has(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        url = info.data.get("oidc_jwks_url")
+        if path is not None and url:
+            raise PydanticCustomError("oidc", "set it or COUNTERFOIL_OIDC_JWKS_URL, not both")
+        if path is None:
+            if info.data.get("oidc_issuer") and url == "":
+                message = "it or COUNTERFOIL_OIDC_JWKS_URL is required with COUNTERFOIL_OIDC_ISSUER"
+                raise PydanticCustomError("oidc", message)
+            return None
+        _demand_issuer(path, info)
+        _check_key_set(path)
+        return path
+
     @field_validator("log_level", "log_format", mode="before")
     @classmethod
     def _any_case(cls, value: Any) -> Any:
@@ -239,6 +294,33 @@ class Settings(BaseModel):
         """The 32 bytes that encrypt provider secrets."""
         assert self.encryption_key is not None, "the key is resolved before anything is built"
         return _decode_key(self.encryption_key.get_secret_value())
+
+
+def _parts_of(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
+
+
+def _demand_issuer(value: object, info: ValidationInfo) -> None:
+    if value and info.data.get("oidc_issuer") == "":
+        raise PydanticCustomError("oidc", "needs COUNTERFOIL_OIDC_ISSUER")
+
+
+def _check_key_set(path: Path) -> None:
+    from tenants.key_sets import BadKeySet, read_key_set  # noqa: PLC0415 - only where it is needed
+
+    try:
+        found = read_key_set(path.read_bytes())
+    except OSError as error:
+        reason = {"reason": error.strerror or "unreadable"}
+        raise PydanticCustomError("oidc", "cannot be read: {reason}", reason) from None
+    except BadKeySet:
+        raise PydanticCustomError("oidc", "is no JSON Web Key Set") from None
+    if not found.keys:
+        why = {"why": "; ".join(found.left_out) or "it is empty"}
+        raise PydanticCustomError("oidc", "has no key that can be used: {why}", why)
 
 
 def _decode_key(text: str) -> bytes:

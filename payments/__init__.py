@@ -22,9 +22,12 @@ from payments.commands import (
     CreatePayment,
     CreateRefund,
     Method,
+    OperationResult,
+    OperatorOutcome,
     PaymentResult,
     RefundReason,
     RefundResult,
+    ResolveOperation,
     Routing,
     Split,
     StoreCredit,
@@ -37,6 +40,7 @@ from payments.facts import Fact
 from payments.lookup import IdempotentOperation, operation_by_idempotency_key
 from payments.methods import client_secret
 from payments.refund import refund
+from payments.resolve import RESOLVABLE, resolve
 from payments.returning import WayBack, open_return, return_token, way_back
 from payments.risk import RiskCheck, RiskQuestion, RuleCheck
 from payments.services import PaymentServices
@@ -45,6 +49,7 @@ from payments.verify import Difference, verify
 
 __all__ = [
     "DEFAULT_MERCHANT_ACCOUNT",
+    "RESOLVABLE",
     "Actor",
     "CancelPayment",
     "CaptureMode",
@@ -57,11 +62,14 @@ __all__ = [
     "Fact",
     "IdempotentOperation",
     "Method",
+    "OperationResult",
+    "OperatorOutcome",
     "PaymentResult",
     "PaymentServices",
     "PaymentWork",
     "RefundReason",
     "RefundResult",
+    "ResolveOperation",
     "RiskCheck",
     "RiskQuestion",
     "Routing",
@@ -85,6 +93,7 @@ __all__ = [
     "record_external",
     "refund",
     "refundable_of_row",
+    "resolve",
     "return_token",
     "sync",
     "verify",

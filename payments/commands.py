@@ -154,6 +154,26 @@ class CreateRefund:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+class OperatorOutcome(enum.StrEnum):
+    """What an administrator may say became of an operation."""
+
+    SUCCEEDED = "SUCCEEDED"
+    DECLINED = "DECLINED"
+    NOT_EXECUTED = "NOT_EXECUTED"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveOperation:
+    """Say what became of an operation whose outcome could not be found out."""
+
+    idempotency_key: str
+    canonical_input: Mapping[str, object]
+    operation_id: UUID
+    outcome: OperatorOutcome
+    evidence_note: str
+    provider_ref: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SyncPayment:
     """Ask the provider now about everything that is not certain yet."""
@@ -175,4 +195,13 @@ class RefundResult:
 
     refund_id: UUID
     payment_id: UUID
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OperationResult:
+    """The operation a command acted on, and how many others must still say the same."""
+
+    operation_id: UUID
+    approvals_missing: int
     replayed: bool

@@ -41,7 +41,8 @@ class OriginNotAllowed(Rejected):
 class Caller(Protocol):
     """Who sends the request.
 
-    A server's key has a tenant, an id and scopes. A browser proves itself by the client secret of
+    A server's key has a tenant, an id and scopes; a server with a JWT has a `subject` (`jwt:…`)
+    instead of the id. A browser proves itself by the client secret of
     one payment: in the header (then `tenant_id` and `payment_id` are set) or in an argument (then
     nobody is known beforehand). A customer who is logged in at the shop has a token that names them
     (`customer_id`). A browser never has scopes.
@@ -58,6 +59,9 @@ class Caller(Protocol):
 
     @property
     def key_id(self) -> UUID | None: ...
+
+    @property
+    def subject(self) -> str | None: ...
 
     @property
     def payment_id(self) -> UUID | None: ...
@@ -171,13 +175,16 @@ class Context:
 
         `payment_id` is the payment behind a client secret that was given as an argument.
         """
-        key_id = self.caller.key_id
-        if payment_id is None and key_id is not None:
-            return Actor(
-                self.tenant_id, f"key:{encode('key', key_id)}", "server", self.correlation_id
-            )
+        server = _server_name(self.caller)
+        if payment_id is None and server is not None:
+            return Actor(self.tenant_id, server, "server", self.correlation_id)
         behind = payment_id or self.caller.payment_id
         if behind is None:
             raise Unauthenticated
         scope = encode("pay", behind)
         return Actor(self.tenant_id, f"client:{scope}", scope, self.correlation_id)
+
+
+def _server_name(caller: Caller) -> str | None:
+    """How a server is called in the records; None for a browser and for nobody."""
+    return caller.subject if caller.key_id is None else f"key:{encode('key', caller.key_id)}"

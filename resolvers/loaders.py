@@ -18,6 +18,7 @@ from core.identifiers import encode
 from gateways.registry import UnknownAdapter
 from gateways.tables import ProviderAccountRow, ProviderHealthRow
 from ledger.tables import AccountRow, EntryRow, HoldRow, LedgerTransactionRow
+from payments import RESOLVABLE
 from payments.tables import (
     DiscrepancyRow,
     EvidenceRow,
@@ -93,6 +94,22 @@ class Loaders:
     @cached_property
     def operation(self) -> DataLoader[UUID, ProviderOperation | None]:
         return self._one(ProviderOperationRow, ProviderOperation)
+
+    @cached_property
+    def has_riddle(self) -> DataLoader[UUID, bool]:
+        """Whether an operation of a payment is UNKNOWN or IN_REVIEW."""
+        columns = columns_of(ProviderOperationRow)
+
+        async def load(keys: list[UUID]) -> list[bool]:
+            statement = (
+                select(columns["payment_id"])
+                .where(columns["payment_id"].in_(keys), columns["status"].in_(RESOLVABLE))
+                .distinct()
+            )
+            found = {row.payment_id for row in await fetch(self._context, statement)}
+            return [key in found for key in keys]
+
+        return DataLoader(load)
 
     @cached_property
     def refund(self) -> DataLoader[UUID, Refund | None]:

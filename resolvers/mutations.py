@@ -22,6 +22,7 @@ from payments import (
     CreatePayment,
     CreateRefund,
     PaymentResult,
+    ResolveOperation,
     SyncPayment,
 )
 from payments.errors import NotFound
@@ -32,7 +33,7 @@ from resolvers.loaders import load
 from resolvers.paging import PAGE_SIZE_MAX, BadPageSize
 from resolvers.payments import bare_id, open_client_secret
 from resolvers.problems import Problem, problem_of
-from resolvers.views.payments import Payment, Refund
+from resolvers.views.payments import Payment, ProviderOperation, Refund
 from tenants import record
 from webhooks.processor import replay
 
@@ -57,6 +58,15 @@ class RefundPayload:
 
     refund: Refund
     payment: Payment
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OperationPayload:
+    """An operation after a mutation. `approvals_missing`: how many others must still say so."""
+
+    operation: ProviderOperation
+    approvals_missing: int
     replayed: bool
 
 
@@ -164,6 +174,16 @@ async def refund(context: Context, parse: Callable[[], CreateRefund]) -> RefundP
     made = await load(context).refund.load(result.refund_id)
     assert made is not None, "what a use case returns exists"
     return RefundPayload(made, await _payment_now(context, result.payment_id), result.replayed)
+
+
+@answers
+async def resolve(context: Context, parse: Callable[[], ResolveOperation]) -> OperationPayload:
+    """OperationResolve."""
+    result = await payments.resolve(parse(), context.actor(), context.services.payments)
+    context.forget()
+    operation = await load(context).operation.load(result.operation_id)
+    assert operation is not None, "what a use case returns exists"
+    return OperationPayload(operation, result.approvals_missing, result.replayed)
 
 
 @answers

@@ -235,6 +235,12 @@ async def refunds(context: Context, parent: Payment, request: PageRequest) -> Pa
     return await fetch_page(context, statement, order, request, Refund)
 
 
+async def allowed_actions(context: Context, parent: Payment) -> list[str]:
+    """What can be done now, operations that nobody could find out about included."""
+    riddle = await load(context).has_riddle.load(parent.uuid)
+    return [*parent.allowed_actions, *(["RESOLVE"] if riddle else [])]
+
+
 async def operations_of_attempt(context: Context, parent: PaymentAttempt) -> list[Any]:
     """What was asked of the provider, in order."""
     return await load(context).operations_of_attempt.load(parent.uuid)

@@ -129,7 +129,7 @@ async def viewer(context: Context) -> Viewer:
     actor = context.actor()
     row: Any = await fetch_one(context, select(columns_of(Tenant)["public_id"]))
     caller = context.caller
-    key = encode("key", caller.key_id) if caller.key_id else actor.scope
+    key = encode("key", caller.key_id) if caller.key_id else caller.subject or actor.scope
     return Viewer(
         encode("ten", row.public_id), key, caller.live, sorted(caller.scopes), API_VERSION
     )

@@ -20,7 +20,9 @@ from payments.commands import (
     CreatePayment,
     CreateRefund,
     Method,
+    OperatorOutcome,
     RefundReason,
+    ResolveOperation,
     Routing,
     Split,
     StoreCredit,
@@ -31,6 +33,7 @@ from schema.base import present
 from schema.inputs import (
     AccountCreateInput,
     CustomerTokenCreateInput,
+    OperationResolveInput,
     PaymentCancelInput,
     PaymentCaptureInput,
     PaymentConfirmInput,
@@ -272,6 +275,24 @@ def create_refund(input: RefundCreateInput, header: str | None = None) -> Create
         "metadata": metadata,
     }
     return CreateRefund(key, canonical, id, amount, reason, note, metadata)
+
+
+def resolve_operation(input: OperationResolveInput, header: str | None = None) -> ResolveOperation:
+    """Raises: ValidationFailed."""
+    reader = Reader()
+    key = _key(reader, input.idempotency_key, header)
+    id = reader.required_id((*INPUT, "operationId"), "op", input.operation_id)
+    reference = reader.text((*INPUT, "providerRef"), input.provider_ref, TEXT_MAX)
+    note = reader.required_text((*INPUT, "evidenceNote"), input.evidence_note, NOTE_MAX)
+    reader.finish()
+    outcome = OperatorOutcome(input.outcome.name)
+    canonical = {
+        "operationId": encode("op", id),
+        "outcome": outcome.value,
+        "providerRef": reference,
+        "evidenceNote": note,
+    }
+    return ResolveOperation(key, canonical, id, outcome, note, reference)
 
 
 def create_transfer(input: TransferCreateInput, header: str | None = None) -> CreateTransfer:

@@ -251,6 +251,15 @@ class EvidenceSource(Enum):
     CLOCK = _one("CLOCK", description="A time limit that passed.")
 
 
+@strawberry.enum(description="What an administrator says became of an operation.")
+class OperatorOutcome(Enum):
+    """What an administrator says became of an operation."""
+
+    SUCCEEDED = _one("SUCCEEDED", description="The provider did it, in its full amount.")
+    DECLINED = _one("DECLINED", description="The provider refused; no money moved.")
+    NOT_EXECUTED = _one("NOT_EXECUTED", description="It never happened at the provider.")
+
+
 @strawberry.enum(description="What can be done with a payment now.")
 class PaymentAction(Enum):
     """What can be done with a payment now."""
@@ -260,6 +269,7 @@ class PaymentAction(Enum):
     CANCEL = _one("CANCEL", description="paymentCancel.")
     REFUND = _one("REFUND", description="refundCreate.")
     SYNC = _one("SYNC", description="paymentSync.")
+    RESOLVE = _one("RESOLVE", description="operationResolve, for one of its operations.")
 
 
 @strawberry.enum(description="Where a refund stands.")

@@ -12,6 +12,7 @@ from schema.enums import (
     DiscrepancyKind,
     DiscrepancyStatus,
     InboundStatus,
+    OperatorOutcome,
     PaymentSortKey,
     PaymentStatus,
     RefundReason,
@@ -129,6 +130,19 @@ class PaymentConfirmInput:
 class CustomerTokenCreateInput:
     customer_id: str = shown("Your own id of the customer who is logged in.")
     expires_in_seconds: int = given("How long it is valid: from 60 to 3600 seconds.", 900)
+
+
+@strawberry.input(description="What became of an operation, and how you know.")
+class OperationResolveInput:
+    idempotency_key: IdempotencyKey = shown(f"{_KEY} Each administrator has one of their own.")
+    operation_id: strawberry.ID = shown("The operation: UNKNOWN or IN_REVIEW.")
+    outcome: OperatorOutcome = shown("What became of it. SUCCEEDED means in its full amount.")
+    provider_ref: str | None = given(
+        "The provider's own reference. Needed for a payment that SUCCEEDED, unless it is known."
+    )
+    evidence_note: str = shown(
+        "What you saw and where, for people: at most 1000 characters. Never card numbers."
+    )
 
 
 @strawberry.input(description="Take what was reserved.")

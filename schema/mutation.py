@@ -26,6 +26,7 @@ from schema.errors import (
 from schema.inputs import (
     AccountCreateInput,
     CustomerTokenCreateInput,
+    OperationResolveInput,
     PaymentCancelInput,
     PaymentCaptureInput,
     PaymentConfirmInput,
@@ -34,7 +35,7 @@ from schema.inputs import (
     TransferCreateInput,
 )
 from schema.ledger import Account, Transaction
-from schema.payments import Payment, Refund
+from schema.payments import Payment, ProviderOperation, Refund
 
 _REPLAYED = "True when this answers an earlier call with the same key: nothing was done again."
 
@@ -78,6 +79,17 @@ class CustomerTokenPayload:
 
     token: str = shown("The token, cf_cus_…; send it as `Authorization: Bearer`.")
     expires_at: datetime = shown("From then on it is refused.")
+
+
+@strawberry.type(description="An operation after the mutation.")
+class OperationPayload:
+    is_type_of = shows(mutations.OperationPayload)
+
+    operation: ProviderOperation = shown("The operation, as it is now.")
+    approvals_missing: int = shown(
+        "How many other administrators must still say the same; 0: nothing is waited for."
+    )
+    replayed: bool = shown(_REPLAYED)
 
 
 @strawberry.type(description="What was put back into its queue.")
@@ -155,6 +167,17 @@ RefundCreateResult = Annotated[
 ]
 
 
+OperationResolveResult = Annotated[
+    OperationPayload
+    | ValidationError
+    | NotFoundError
+    | IdempotencyKeyReusedError
+    | InvalidStateError
+    | OperationInProgressError,
+    strawberry.union(
+        "OperationResolveResult", description="The operation, or why nothing was taken down."
+    ),
+]
 AccountCreateResult = Annotated[
     AccountPayload | ValidationError | IdempotencyKeyReusedError,
     strawberry.union("AccountCreateResult", description="The account, or why there is none."),
@@ -263,6 +286,22 @@ class Mutation:
         context = info.context
         return await mutations.refund(
             context, lambda: commands.create_refund(input, context.idempotency_header)
+        )
+
+    @method(
+        "Say what became of an operation that is UNKNOWN or IN_REVIEW. It takes effect once a"
+        " second administrator, with another key or token, says the same within 24 hours.",
+        OperationResolveResult,
+        requires(Scope.ADMIN),
+        _HEAVY,
+    )
+    @staticmethod
+    async def operation_resolve(
+        info: Info, input: Annotated[OperationResolveInput, _input("Which, and what became of it.")]
+    ) -> Any:
+        context = info.context
+        return await mutations.resolve(
+            context, lambda: commands.resolve_operation(input, context.idempotency_header)
         )
 
     @method(

@@ -188,8 +188,10 @@ class Payment(Node):
     next_action: NextAction | None = shown("What the shopper must do now.")
     last_decline: Decline | None = shown("The newest refusal.")
     metadata: list[MetadataEntry] = shown("Keys and values of your own.", _READ)
-    allowed_actions: list[PaymentAction] = shown("What can be done with it now.", _READ)
 
+    allowed_actions = edge(
+        read.allowed_actions, list[PaymentAction], "What can be done with it now.", _READ
+    )
     attempts = edge(read.attempts, list[AttemptType], "Every try, in order.", _READ, cost(5))
     refunds = pages(read.refunds, RefundConnection, "Its refunds, the newest first.", _READ)
     transactions = pages(

@@ -67,7 +67,9 @@ class AuditEntry(Node):
     is_type_of = shows(views.AuditEntry)
 
     at: datetime = shown("When.")
-    actor: str = shown("Who: a key, a client secret, a process of ours or the command line.")
+    actor: str = shown(
+        "Who: a key, the subject of a JWT, a client secret, a process of ours, the command line."
+    )
     action: str = shown("What, such as key.issue.")
     before: JSON | None = shown("What it was before; no secrets.")
     after: JSON | None = shown("What it was after; no secrets.")
@@ -90,7 +92,9 @@ class IdempotentResult:
 @strawberry.type(description="Who is asking.")
 class Viewer:
     tenant_id: strawberry.ID = shown("The tenant.")
-    key_id: strawberry.ID = shown("The key; the payment, for a browser with a client secret.")
+    key_id: strawberry.ID = shown(
+        "The key; the subject of a JWT as jwt:…; the payment, for a browser with a client secret."
+    )
     live: bool = shown("Whether real money moves.")
     scopes: list[Scope] = shown("What the key may do.")
     api_version: str = shown("Version of the meaning of this API.")

@@ -1,4 +1,4 @@
-"""Who may do what: tenants, their keys, tokens and allowed origins, and the audit log.
+"""Who may do what: tenants, keys, tokens and allowed origins, and the audit log.
 
 A neighbour of ledger, gateways and events: it knows none of them.
 """
@@ -11,6 +11,8 @@ from tenants.customers import (
     find_customer,
     issue_customer_token,
 )
+from tenants.holders import holder_of
+from tenants.key_sets import BadKeySet, KeySet, VerificationKey, read_key_set
 from tenants.keys import (
     SCOPES,
     IssuedKey,
@@ -23,7 +25,7 @@ from tenants.keys import (
     revoke,
     rotate,
 )
-from tenants.names import TenantNotFound, find_tenant
+from tenants.names import TenantNotFound, find_tenant, is_live
 from tenants.origins import (
     BadOrigin,
     OriginNotFound,
@@ -34,32 +36,43 @@ from tenants.origins import (
     origins_of,
     tenants_allowing,
 )
+from tenants.tokens import Bearer, Issuer, is_token, verify_token
 
 __all__ = [
     "CUSTOMER_TOKEN_SECONDS",
     "SCOPES",
+    "BadKeySet",
     "BadOrigin",
+    "Bearer",
     "Customer",
     "CustomerToken",
     "IssuedKey",
+    "Issuer",
     "KeyNotFound",
+    "KeySet",
     "OriginNotFound",
     "Principal",
     "PublishableKeyWithScope",
     "TenantNotFound",
     "UnknownScope",
+    "VerificationKey",
     "allow_origin",
     "authenticate",
     "disallow_origin",
     "find_customer",
     "find_tenant",
+    "holder_of",
     "is_allowed",
+    "is_live",
+    "is_token",
     "issue",
     "issue_customer_token",
     "origin_of_url",
     "origins_of",
+    "read_key_set",
     "record",
     "revoke",
     "rotate",
     "tenants_allowing",
+    "verify_token",
 ]

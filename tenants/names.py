@@ -1,4 +1,4 @@
-"""Tenants by name, for the command line."""
+"""Tenants by name: so the command line and the tokens of an identity provider call them."""
 
 from core.database import Database
 from core.errors import Rejected
@@ -16,3 +16,10 @@ async def find_tenant(database: Database, name: str) -> int:
     if row is None:
         raise TenantNotFound(name=name)
     return int(row["tenant_id"])
+
+
+async def is_live(database: Database, tenant_id: int) -> bool:
+    """Whether real money moves."""
+    async with database.unit_of_work(tenant_id) as tx:
+        live = await tx.fetchval("SELECT live FROM tenant WHERE tenant_id = $1", tenant_id)
+    return bool(live)

@@ -27,7 +27,7 @@ import psycopg
 from core.clock import SystemClock
 from core.crypto import Vault
 from core.database import Database, DatabaseSettings, Tx
-from core.identifiers import encode
+from core.identifiers import decode, encode
 from counterfoil.bootstrap import (
     ensure_simulator_accounts,
     ensure_tenant,
@@ -288,6 +288,27 @@ class Shop:
         payment: Json = result["payment"]
         return payment
 
+    def riddle(self) -> tuple[str, str]:
+        """An operation the worker gave up asking about, and what the provider calls it."""
+        payment = self.pay("tok_requires_action")["id"]
+        self.gateway.settle()
+        asked_for_years = """UPDATE provider_operation
+            SET sent_at = sent_at - INTERVAL '2 years', next_action_at = clock_timestamp()
+          WHERE payment_id = %s"""
+        self.gateway.admin.execute(asked_for_years.encode(), [decode("pay", payment)])
+        found: list[tuple[Any, ...]] = []
+
+        def is_given_up() -> bool:
+            found[:] = self.gateway.rows(
+                "SELECT id, provider_ref FROM provider_operation"
+                " WHERE payment_id = %s AND status = 'IN_REVIEW'",
+                decode("pay", payment),
+            )
+            return bool(found)
+
+        eventually(is_given_up)
+        return encode("op", found[0][0]), str(found[0][1])
+
     def grant(self, wallet: str, amount: int) -> str:
         """Give a customer store credit; the id of the wallet."""
         legs = (
@@ -353,6 +374,12 @@ MUTATIONS = {
     ),
     "refundCreate": mutation_document(
         "refundCreate", "RefundCreateInput", "RefundPayload", f"refund {{ id status }} {PAYMENT}"
+    ),
+    "operationResolve": mutation_document(
+        "operationResolve",
+        "OperationResolveInput",
+        "OperationPayload",
+        "approvalsMissing operation { id status }",
     ),
     "accountCreate": mutation_document(
         "accountCreate",

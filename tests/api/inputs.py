@@ -91,6 +91,16 @@ def _refund(shop: Shop) -> Json:
     }
 
 
+def _resolve(shop: Shop) -> Json:
+    operation_id, reference = shop.riddle()
+    return {
+        "operationId": operation_id,
+        "outcome": "SUCCEEDED",
+        "providerRef": reference,
+        "evidenceNote": "seen in the dashboard",
+    }
+
+
 def _account(shop: Shop) -> Json:
     return {"path": f"customer:{a_key()}:wallet", "kind": "LIABILITY", "currency": "EUR"}
 
@@ -115,6 +125,7 @@ RIGHT: Final[Mapping[str, Callable[[Shop], Json]]] = {
     "paymentCapture": _capture,
     "paymentCancel": _cancel,
     "refundCreate": _refund,
+    "operationResolve": _resolve,
     "accountCreate": _account,
     "transferCreate": _transfer,
 }
@@ -136,6 +147,7 @@ IDS: Final = {
     "paymentId": "pay",
     "merchantAccountId": "acc",
     "accountId": "acc",
+    "operationId": "op",
     "provider": "prv",
     "excludeProviders": "prv",
 }

@@ -48,6 +48,7 @@ ROOTS: Final[Mapping[str, str | None]] = {
     "Mutation.paymentCancel": "PAYMENTS_WRITE",
     "Mutation.paymentSync": "PAYMENTS_READ",
     "Mutation.refundCreate": "REFUNDS_WRITE",
+    "Mutation.operationResolve": "ADMIN",
     "Mutation.accountCreate": "LEDGER_WRITE",
     "Mutation.transferCreate": "LEDGER_WRITE",
     "Mutation.transactionReverse": "LEDGER_WRITE",

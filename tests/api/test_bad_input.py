@@ -84,7 +84,7 @@ def document_with_extra_argument(mutation: str, amount: Any) -> bytes:
     return json.dumps({"query": query}).encode()
 
 
-ENUM_FIELDS = frozenset({"captureMode", "reason"})
+ENUM_FIELDS = frozenset({"captureMode", "outcome", "reason"})
 
 
 def literal(value: Any, name: str = "") -> str:

@@ -48,7 +48,7 @@ def backwards(value: Any) -> Any:
 
 def resource_of(result: Json) -> str:
     """The id of what a mutation made or acted on."""
-    for kind in ("refund", "payment", "account", "transaction"):
+    for kind in ("refund", "payment", "account", "transaction", "operation"):
         if kind in result:
             id: str = result[kind]["id"]
             return id
@@ -116,6 +116,9 @@ OTHER: Final = {
     "confirm": False,
     "returnUrl": "https://shop.example/other",
     "customerId": "customer-2",
+    "outcome": "NOT_EXECUTED",
+    "providerRef": "ch_other",
+    "evidenceNote": "another note",
     "splits": None,
     "storeCredit": None,
     "routing": {"allowFailover": True},
@@ -139,6 +142,8 @@ def another(mutation: str, name: str, right: Json, shop: Shop) -> Any:
     match mutation, name:
         case _, "paymentId":
             return shop.pay(confirm=False)["id"]
+        case _, "operationId":
+            return shop.riddle()[0]
         case _, "merchantAccountId":
             return shop.account_id("expense:store_credit")
         case "paymentCancel", "reason":

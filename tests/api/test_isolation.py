@@ -171,6 +171,11 @@ def _writes() -> Iterator[Question]:
             f" {{ {PROBLEM} ... on NotFoundError {{ id }} }} }}"
         )
         yield Question(f"paymentCreate-{label}", prefix, document)
+    resolve = (
+        "mutation($id: ID!, $key: IdempotencyKey!) { operationResolve(input: {idempotencyKey: $key,"
+        f' operationId: $id, outcome: DECLINED, evidenceNote: "x"}}) {{ {PROBLEM} }} }}'
+    )
+    yield Question("operationResolve", "op", resolve)
     sync = f"mutation($id: ID!) {{ paymentSync(paymentId: $id) {{ {PROBLEM} }} }}"
     yield Question("paymentSync", "pay", sync)
     replay = f"mutation($ids: [ID!]!) {{ inboundWebhookReplay(ids: $ids) {{ {PROBLEM} }} }}"

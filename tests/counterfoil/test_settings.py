@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from counterfoil.settings import InvalidSettings, Settings
+from tests.tenants.signing import Signer, key_set
 
 KEY = base64.b64encode(bytes(32)).decode()
 
@@ -153,3 +154,73 @@ def test_the_public_url_follows_the_address(host: str, url: str) -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings.read({}).port = 1
+
+
+ISSUER = {"COUNTERFOIL_OIDC_ISSUER": "https://id.example"}
+AUDIENCE = {"COUNTERFOIL_OIDC_AUDIENCE": "https://pay.example"}
+KEYS = {"COUNTERFOIL_OIDC_JWKS_URL": "https://id.example/keys"}
+
+
+@pytest.mark.parametrize(
+    ("given", "blamed"),
+    [
+        (ISSUER | AUDIENCE, "JWKS_FILE"),
+        (ISSUER | KEYS, "AUDIENCE"),
+        (AUDIENCE, "AUDIENCE"),
+        (KEYS, "JWKS_URL"),
+        (ISSUER | AUDIENCE | KEYS | {"COUNTERFOIL_OIDC_JWKS_FILE": "keys.json"}, "JWKS_FILE"),
+        (ISSUER | AUDIENCE | {"COUNTERFOIL_OIDC_JWKS_URL": "http://id.example/keys"}, "JWKS_URL"),
+        (ISSUER | AUDIENCE | {"COUNTERFOIL_OIDC_JWKS_URL": "file:///etc/keys"}, "JWKS_URL"),
+        (ISSUER | AUDIENCE | {"COUNTERFOIL_OIDC_JWKS_URL": "https://"}, "JWKS_URL"),
+        (ISSUER | AUDIENCE | {"COUNTERFOIL_OIDC_JWKS_URL": "https://[x"}, "JWKS_URL"),
+        (ISSUER | AUDIENCE | {"COUNTERFOIL_OIDC_JWKS_URL": "http://127.0.0.1.x/"}, "JWKS_URL"),
+        ({"COUNTERFOIL_OIDC_JWKS_FILE": "keys.json"}, "JWKS_FILE"),
+    ],
+)
+def test_an_identity_provider_is_given_whole_or_not_at_all(
+    given: dict[str, str], blamed: str
+) -> None:
+    lines = refusal(**given).splitlines()
+
+    assert [line.partition(":")[0] for line in lines] == [f"COUNTERFOIL_OIDC_{blamed}"]
+
+
+@pytest.mark.parametrize(
+    "url", ["https://id.example/keys", "http://127.0.0.1:9/keys", "http://[::1]:9/keys"]
+)
+def test_keys_come_by_https_or_from_this_machine(url: str) -> None:
+    settings = Settings.read(ISSUER | AUDIENCE | {"COUNTERFOIL_OIDC_JWKS_URL": url})
+
+    assert settings.oidc_jwks_url == url
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"<html>", "is no JSON Web Key Set"),
+        (key_set(), "has no key that can be used: it is empty"),
+        (key_set({"kty": "RSA"}), "has no key that can be used: key 1: no key id"),
+        (key_set(Signer.new("a").private_part()), "its private part was published"),
+    ],
+)
+def test_a_file_of_keys_is_read_at_start(
+    tmp_path: Path, content: bytes | None, complaint: str
+) -> None:
+    file = tmp_path / "keys.json"
+    if content is not None:
+        file.write_bytes(content)
+
+    message = refusal(**ISSUER, **AUDIENCE, COUNTERFOIL_OIDC_JWKS_FILE=str(file))
+
+    assert message.startswith("COUNTERFOIL_OIDC_JWKS_FILE: ")
+    assert complaint in message
+
+
+def test_a_file_of_public_keys_is_taken(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_bytes(key_set(Signer.new("a").published()))
+
+    settings = Settings.read(ISSUER | AUDIENCE | {"COUNTERFOIL_OIDC_JWKS_FILE": str(file)})
+
+    assert settings.oidc_jwks_file == file

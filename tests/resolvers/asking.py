@@ -25,6 +25,7 @@ class Asker:
 
     tenant_id: int | None = None
     key_id: UUID | None = None
+    subject: str | None = None
     payment_id: UUID | None = None
     customer_id: str | None = None
     origin_tenants: frozenset[int] | None = None

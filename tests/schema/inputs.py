@@ -7,11 +7,12 @@ from uuid import UUID
 
 from payments.errors import FieldProblem, ValidationFailed
 from schema import commands
-from schema.enums import AccountKind, Direction
+from schema.enums import AccountKind, Direction, OperatorOutcome
 from schema.inputs import (
     AccountCreateInput,
     MetadataInput,
     MoneyInput,
+    OperationResolveInput,
     PaymentCancelInput,
     PaymentCaptureInput,
     PaymentConfirmInput,
@@ -24,6 +25,7 @@ from schema.inputs import (
 Input = TypeVar("Input")
 
 PAYMENT_ID = "pay_01jabcdefghjkmnpqrstvwxyz0"
+OPERATION_ID = "op_01jabcdefghjkmnpqrstvwxyz0"
 ACCOUNT_ID = "acc_01jabcdefghjkmnpqrstvwxyz0"
 KEY = "0d2f0e6e-7d0f-4a52-9f5e-000000000001"
 
@@ -108,6 +110,17 @@ MUTATIONS = {
         commands.cancel_payment,
         PaymentCancelInput,
         {"idempotency_key": KEY, "payment_id": PAYMENT_ID},
+        takes_amount=False,
+    ),
+    "operationResolve": Mutation(
+        commands.resolve_operation,
+        OperationResolveInput,
+        {
+            "idempotency_key": KEY,
+            "operation_id": OPERATION_ID,
+            "outcome": OperatorOutcome.SUCCEEDED,
+            "evidence_note": "seen in the dashboard",
+        },
         takes_amount=False,
     ),
     "accountCreate": Mutation(

@@ -166,6 +166,8 @@ TEXTS = [
     ("paymentCreate", "statement_descriptor", "statementDescriptor", 22),
     ("paymentCancel", "reason", "reason", 500),
     ("refundCreate", "note", "note", 1000),
+    ("operationResolve", "evidence_note", "evidenceNote", 1000),
+    ("operationResolve", "provider_ref", "providerRef", 255),
 ]
 
 

@@ -18,6 +18,7 @@ from graphql import (
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
+    TokenKind,
     parse,
     specified_rules,
     validate,
@@ -25,12 +26,13 @@ from graphql import (
 
 from schema.endpoint.analysis import Demands, analyse
 from schema.endpoint.limits import check_limits, check_tokens
+from schema.endpoint.plain import Reads
 from schema.endpoint.ports import Caller, Limits
 from schema.endpoint.problems import LimitExceeded, Refusal
 from schema.endpoint.rules import Rules
 
-_TOKEN_BYTES: Final = 500
-"""Memory of a parsed document per token, measured: tokens, nodes, locations."""
+_TOKEN_BYTES: Final = 800
+"""Memory of a parsed document per token, measured: tokens, nodes, locations, what reads it."""
 _ENTRY_BYTES: Final = 2_000
 
 
@@ -41,6 +43,8 @@ class Prepared:
     document: DocumentNode
     operation: OperationDefinitionNode
     demands: Demands
+    reads: Reads | None
+    """What the executor made for it; None where a directive may decide what is selected."""
 
     @property
     def is_query(self) -> bool:
@@ -69,6 +73,14 @@ class Prepared:
             message = f"The request costs {cost}, allowed are {allowed}. Ask for smaller pages."
             raise LimitExceeded("cost", allowed, message)
         return {"requested": cost, "limit": allowed, "remaining": allowed - cost}
+
+
+def _has_directive(document: DocumentNode) -> bool:
+    """Whether a selection may depend on a variable, by @skip or @include."""
+    token = document.loc.start_token if document.loc else None
+    while token and token.kind is not TokenKind.AT:
+        token = token.next
+    return token is not None
 
 
 class DocumentStore:
@@ -152,7 +164,7 @@ class DocumentStore:
         if operation.operation is OperationType.MUTATION and len(demands.root_fields) > 1:
             message = "A mutation may have one root field, so that its outcome is one."
             raise LimitExceeded("mutations", 1, message)
-        return Prepared(document, operation, demands)
+        return Prepared(document, operation, demands, None if _has_directive(document) else {})
 
     def _keep(self, key: bytes, prepared: Prepared | Refusal, size: int) -> None:
         self._kept[key] = (prepared, size)

@@ -220,6 +220,7 @@ class GraphQLEndpoint:
             variable_values=dict(asked.variables),
             operation_name=prepared.operation.name.value if prepared.operation.name else None,
             executor_class=PlainExecutor,
+            reads=prepared.reads,
             is_awaitable=_IS_AWAITABLE,
             hide_suggestions=self._production,
         )

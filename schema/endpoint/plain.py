@@ -29,6 +29,12 @@ from graphql.pyutils import AwaitableOrValue, Path
 Read: TypeAlias = Callable[[Any], Any]
 """From a value to its part of the answer. Raises anything when the value is not as it should."""
 
+Reads: TypeAlias = dict[tuple[int, ...], Read | None]
+"""What was made for the selections of one document, by type and nodes.
+
+Kept with the document where no selection depends on a variable.
+"""
+
 
 class NotPlain(Exception):
     """The value is not what its type promises; graphql-core says what that means."""
@@ -37,9 +43,9 @@ class NotPlain(Exception):
 class PlainExecutor(Executor[Any]):
     """Executes one operation, as its parent does and with the same answer, only sooner."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
+    def __init__(self, *arguments: Any, reads: Reads | None = None, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._reads: dict[tuple[int, int], tuple[FieldDetailsList, Read | None]] = {}
+        self._reads: Reads = {} if reads is None else reads
 
     def complete_value(  # noqa: PLR0917 - the library's signature
         self,
@@ -63,12 +69,10 @@ class PlainExecutor(Executor[Any]):
 
     def _read_of(self, type: GraphQLOutputType, details: FieldDetailsList) -> Read | None:
         """Made once for each selection of an operation."""
-        key = (id(type), id(details))
-        found = self._reads.get(key)
-        if found is None:
-            # With the list, so that its id stays its own.
-            found = self._reads[key] = (details, self._make(type, details))
-        return found[1]
+        key = (id(type), *[id(each.node) for each in details])
+        if key not in self._reads:
+            self._reads[key] = self._make(type, details)
+        return self._reads[key]
 
     def _make(self, type: GraphQLOutputType, details: FieldDetailsList) -> Read | None:
         if is_non_null_type(type):

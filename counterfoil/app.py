@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import strawberry
 from prometheus_client import CollectorRegistry
@@ -33,12 +33,22 @@ from counterfoil.http import (
     SecurityHeaders,
     health_routes,
 )
+from counterfoil.rate_limits import RateLimits
 from counterfoil.settings import Settings
 from counterfoil.wiring import Product, open_product
 from counterfoil.worker import run_loops
 from resolvers.context import Context, Services
 from schema.build import build
-from schema.endpoint import Caller, GraphQLEndpoint, GraphQLMetrics, HttpRequest, Limits
+from schema.endpoint import (
+    Admission,
+    Caller,
+    GraphQLEndpoint,
+    GraphQLMetrics,
+    HttpRequest,
+    Limits,
+    PersistedOperations,
+    read_operations,
+)
 from webhooks.receiver import Answer
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
@@ -58,8 +68,21 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
     )
     full, storefront = build()
     endpoint_metrics = GraphQLMetrics(metrics)
-    endpoint = serving.endpoint(full, endpoint_metrics, anonymous=False)
-    browser_endpoint = serving.endpoint(storefront, endpoint_metrics, anonymous=True)
+    endpoint_metrics.watch(serving.admission)
+    endpoint = serving.endpoint(
+        full,
+        endpoint_metrics,
+        anonymous=False,
+        persisted=_persisted(settings.persisted_operations, settings.persisted_operations_file),
+    )
+    browser_endpoint = serving.endpoint(
+        storefront,
+        endpoint_metrics,
+        anonymous=True,
+        persisted=_persisted(
+            settings.storefront_mode, settings.storefront_persisted_operations_file
+        ),
+    )
     health = Health({"database": serving.ask_database})
 
     @asynccontextmanager
@@ -101,6 +124,15 @@ class _Serving:
         self.settings = settings
         self.metrics = metrics
         self.product: Product | None = None
+        self.admission = Admission(
+            places=settings.running_max,
+            waiting_max=settings.waiting_max,
+            waiting_seconds=settings.waiting_seconds,
+        )
+        self.rates = RateLimits(
+            cost_per_minute=settings.key_cost_per_minute,
+            browser_requests_per_second=settings.browser_requests_per_second,
+        )
 
     @property
     def opened(self) -> Product:
@@ -108,15 +140,24 @@ class _Serving:
         return self.product
 
     def endpoint(
-        self, view: strawberry.Schema, metrics: GraphQLMetrics, *, anonymous: bool
+        self,
+        view: strawberry.Schema,
+        metrics: GraphQLMetrics,
+        *,
+        anonymous: bool,
+        persisted: PersistedOperations,
     ) -> GraphQLEndpoint:
+        identify = authenticator(lambda: self.opened.database, anonymous=anonymous)
         return GraphQLEndpoint(
             view,
-            authenticate=authenticator(lambda: self.opened.database, anonymous=anonymous),
+            authenticate=self.rates.guard(identify),
             context=self._context,
             limits=_limits(self.settings),
             production=not self.settings.graphiql,
             metrics=metrics,
+            admission=self.admission,
+            budget=self.rates,
+            persisted=persisted,
         )
 
     def _context(self, request: HttpRequest, caller: Caller) -> Context:
@@ -129,8 +170,8 @@ class _Serving:
         )
 
     async def ask_database(self) -> None:
-        """Raises unless the database answers."""
-        async with self.opened.database.unit_of_work(None) as tx:
+        """Raises unless the database answers. Too many requests do not make a process unready."""
+        async with self.opened.background.database.unit_of_work(None) as tx:
             await tx.execute("SELECT 1")
 
     async def take_webhook(self, request: Request) -> Response:
@@ -172,7 +213,16 @@ def _limits(settings: Settings) -> Limits:
         depth=settings.query_depth_max,
         aliases=settings.query_aliases_max,
         cost=settings.query_cost_max,
+        query_seconds=settings.query_seconds,
+        mutation_seconds=settings.mutation_seconds,
+        sockets=settings.sockets_max,
+        subscriptions=settings.socket_subscriptions_max,
     )
+
+
+def _persisted(mode: Literal["off", "allow", "only"], file: Path | None) -> PersistedOperations:
+    """Raises: BadPersistedOperation."""
+    return PersistedOperations(mode, read_operations(file) if file else {})
 
 
 @asynccontextmanager

@@ -28,9 +28,9 @@ from webhooks.metrics import WebhookMetrics
 from webhooks.processor import Processor
 from webhooks.receiver import Receiver
 
-REQUEST_ACQUIRE_SECONDS: Final = 1.0
+REQUEST_ACQUIRE_SECONDS: Final = 0.5
 REQUEST_LOCK_SECONDS: Final = 0.75
-"""A request that can still be refused is refused within a second; what it began waits longer."""
+"""A request that can still be refused is refused soon; what it has begun waits longer."""
 WEBHOOK_ACQUIRE_SECONDS: Final = 3.0
 
 

@@ -184,7 +184,7 @@ class Settings(BaseModel):
         default=0.5, description="How long a GraphQL request waits for its turn."
     )
     key_cost_per_minute: int = Field(
-        default=600_000,
+        default=1_200_000,
         ge=0,
         le=1_000_000_000,
         description="Cost an API key may ask for within a minute, per process; at least "

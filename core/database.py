@@ -82,13 +82,15 @@ class DatabaseSettings:
     """Where the database is and how many connections one process may hold.
 
     `role` is assumed at connection start, so that a URL of an owner or superuser still runs with
-    the product's few rights.
+    the product's few rights. `stranger_timeout_seconds` is for units of work without a tenant: with
+    them a request begins, and who is refused there has cost nothing yet.
     """
 
     url: str
     role: str | None = "cf_app"
     pool_size: int = 16
     acquire_timeout_seconds: float = 5.0
+    stranger_timeout_seconds: float = 5.0
     lock_timeout_seconds: float = 3.0
 
 
@@ -146,11 +148,8 @@ class Database:
         longer for a connection and for locks. Raises: DatabaseUnavailable (nothing written),
         CommitOutcomeUnknown.
         """
-        wait_seconds = self._settings.acquire_timeout_seconds
-        if patient:
-            wait_seconds = max(wait_seconds, _PATIENT_ACQUIRE_SECONDS)
         try:
-            connection = await self.pool.acquire(timeout=wait_seconds)
+            connection = await self.pool.acquire(timeout=self._patience(tenant_id, patient=patient))
         except _CONNECTION_LOST as error:
             raise DatabaseUnavailable from error
         try:
@@ -158,6 +157,13 @@ class Database:
                 yield connection
         finally:
             await self.pool.release(connection)
+
+    def _patience(self, tenant_id: int | None, *, patient: bool) -> float:
+        if patient:
+            return _PATIENT_ACQUIRE_SECONDS
+        if tenant_id is None:
+            return self._settings.stranger_timeout_seconds
+        return self._settings.acquire_timeout_seconds
 
     async def run(
         self, tenant_id: int, work: Callable[[Tx], Awaitable[Result]], *, patient: bool = False

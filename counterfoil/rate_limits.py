@@ -2,8 +2,8 @@
 
 a server's key      so much cost a minute
 a browser           so many requests a second: by its payment, or by its address without one
-a stranger          who tries credentials not seen lately pays for each try from the same allowance
-                    of its address, before the database is asked
+a stranger          whose credentials are not valid pays for each try from the same allowance of
+                    its address; when that is used up the database is not even asked
 
 Nothing grows with what strangers send: they are counted by address, an IPv6 network as one, and
 beyond so many addresses all further ones are counted as one.
@@ -60,11 +60,12 @@ class RateLimits:
                 return await authenticate(request)
             digest = sha256(credentials.encode("utf-8", "replace")).digest()
             if digest not in self._known:
-                await self._one_more_request(_address_of(request))
+                await self._check(_address_of(request))
             try:
                 caller = await authenticate(request)
             except Unauthenticated:
                 self._known.pop(digest, None)
+                await self._one_more_request(_address_of(request))
                 raise
             self._remember(digest)
             return caller
@@ -89,6 +90,14 @@ class RateLimits:
             "remaining": left.remaining,
             "windowSeconds": item.get_expiry(),
         }
+
+    async def _check(self, identity: Identity) -> None:
+        """Whether there is room for one more, without taking it. Raises: RateLimited."""
+        if self.browser_requests_per_second:
+            item = RateLimitItemPerSecond(self.browser_requests_per_second)
+            identity = await self._counted(item, identity)
+            if not await SlidingWindowCounterRateLimiter(self._requests).test(item, identity):
+                raise RateLimited
 
     async def _one_more_request(self, identity: Identity) -> None:
         if self.browser_requests_per_second:

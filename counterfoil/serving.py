@@ -4,6 +4,7 @@ Everything is put up in order and taken down in reverse, also when we are told t
 """
 
 import asyncio
+import gc
 import signal
 import socket
 import subprocess
@@ -126,6 +127,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What was made until here stays: looking at it again would stop everybody for 0.1 s.
+        gc.collect()
+        gc.freeze()
         log.info("serving", url=self._settings.public_url)
         if self._settings.demo == "on" and self._settings.log_format == "console":
             print(greeting(self._settings), flush=True)  # noqa: T201 - for a person, beside the log

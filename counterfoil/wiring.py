@@ -28,9 +28,11 @@ from webhooks.metrics import WebhookMetrics
 from webhooks.processor import Processor
 from webhooks.receiver import Receiver
 
-REQUEST_ACQUIRE_SECONDS: Final = 0.5
+STRANGER_ACQUIRE_SECONDS: Final = 0.5
+REQUEST_ACQUIRE_SECONDS: Final = 2.0
 REQUEST_LOCK_SECONDS: Final = 0.75
-"""A request that can still be refused is refused soon; what it has begun waits longer."""
+"""Refusing is cheapest at the door. Who is known by then waits longer, so that what was spent on
+him is not wasted, and what he has begun longer still."""
 WEBHOOK_ACQUIRE_SECONDS: Final = 3.0
 
 
@@ -106,6 +108,7 @@ async def _open_databases(settings: Settings) -> AsyncIterator[Databases]:
                     url,
                     pool_size=settings.pool_size,
                     acquire_timeout_seconds=REQUEST_ACQUIRE_SECONDS,
+                    stranger_timeout_seconds=STRANGER_ACQUIRE_SECONDS,
                     lock_timeout_seconds=REQUEST_LOCK_SECONDS,
                 )
             ),

@@ -130,6 +130,8 @@ class DocumentStore:
             document = self._parse(text)
             prepared = self._check(document, operation_name)
         except Refusal as refusal:
+            # What it was raised from would keep the parser with every token alive.
+            refusal.__context__ = None
             return refusal.with_traceback(None), _ENTRY_BYTES
         tokens = document.token_count
         return prepared, _ENTRY_BYTES + 4 * len(text) + _TOKEN_BYTES * tokens

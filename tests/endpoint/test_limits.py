@@ -259,6 +259,14 @@ def test_a_refused_document_is_prepared_once_too() -> None:
     assert (store.hits, store.misses) == (1, 1)
 
 
+@pytest.mark.parametrize("text", ["{ nope }", "{ hello", "{ hello }" * 1_000])
+def test_a_refusal_that_is_kept_keeps_nothing_of_the_parser(text: str) -> None:
+    refused = a_store().get(text, None)
+
+    assert isinstance(refused, Refusal)
+    assert (refused.__context__, refused.__cause__, refused.__traceback__) == (None, None, None)
+
+
 def test_the_operation_name_is_part_of_the_key() -> None:
     store = a_store()
     document = "query A { hello } query B { books { id } }"

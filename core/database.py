@@ -40,7 +40,7 @@ _TIMEOUTS: Final = {
 }
 """Milliseconds. No statement or idle unit of work may hold others up for longer."""
 
-_PATIENT_ACQUIRE_SECONDS: Final = 5.0
+_PATIENT_ACQUIRE_SECONDS: Final = 30.0
 _PATIENT_LOCK: Final = "; SET LOCAL lock_timeout = '3s'"
 """What was done already must be written down: it waits longer than what can still be refused."""
 

@@ -29,10 +29,10 @@ from webhooks.processor import Processor
 from webhooks.receiver import Receiver
 
 STRANGER_ACQUIRE_SECONDS: Final = 0.5
-REQUEST_ACQUIRE_SECONDS: Final = 2.0
+REQUEST_ACQUIRE_SECONDS: Final = 30.0
 REQUEST_LOCK_SECONDS: Final = 0.75
-"""Refusing is cheapest at the door. Who is known by then waits longer, so that what was spent on
-him is not wasted, and what he has begun longer still."""
+"""Refusing is cheapest at the door. Whoever got in is served, so that what was spent on him is not
+wasted: the deadlines of the endpoint end it. For locks only what is begun waits longer."""
 WEBHOOK_ACQUIRE_SECONDS: Final = 3.0
 
 

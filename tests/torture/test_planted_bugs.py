@@ -15,7 +15,7 @@ import pytest
 from tests.torture.conftest import Launch, recorded
 from tests.torture.fleet import ROOT
 from tests.torture.results import Violated
-from tests.torture.scenarios import keys, limits, unknown, webhooks
+from tests.torture.scenarios import hostile, keys, limits, unknown, webhooks
 from tests.torture.shop import Shop, open_shop
 
 pytestmark = pytest.mark.timeout(300)
@@ -100,6 +100,30 @@ PLANTED = (
         "        operation = _retry_later(services, change, sending, operation)\n",
         lambda shop: unknown.late_answers_after_a_lost_lease(shop, 8),
         "answers that came late were dropped",
+    ),
+    Planted(
+        "documents without limits",
+        "schema/endpoint/documents.py",
+        "        check_limits(document, self._limits)\n",
+        "",
+        lambda shop: hostile.hostile_documents(shop, 12),
+        "something ran|of CPU|HTTP 5|refusal",
+    ),
+    Planted(
+        "bodies without an end",
+        "schema/endpoint/asgi.py",
+        "        if size > bytes_max:\n",
+        "        if size > 10**9:\n",
+        lambda shop: hostile.slow_connections(shop, 3),
+        "200 MB were answered|grew by",
+    ),
+    Planted(
+        "text that nobody looked at",
+        "schema/endpoint/request.py",
+        "    if not text.isascii() and not _encodes(text):\n",
+        "    if False:\n",
+        lambda shop: hostile.malformed_bodies(shop, 2_000),
+        "HTTP 500|INTERNAL",
     ),
 )
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from tests.torture.results import RESULTS, demand
+from tests.torture.results import RESULTS, Violated, demand
 from tests.torture.shop import Shop
 from tests.torture.wire import NoAnswer, at_once
 
@@ -22,6 +22,7 @@ SLOWER_AT_MOST: Final = 2.0
 NOISE_SECONDS: Final = 0.02
 """Below this the machine, not the gateway, decides what p99 is."""
 ROUNDS: Final = 3
+ANSWER_SECONDS: Final = 10
 REFUSAL_CPU_SECONDS_MAX: Final = 0.05
 QUERY: Final = "{ payments(first: 5) { nodes { id status } } }"
 
@@ -66,7 +67,11 @@ async def hostile_documents(shop: Shop, documents: int) -> str:
         nonlocal slowest
         for text in part:
             began = time.monotonic()
-            answer = await shop.send({"query": text})
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    answer = await shop.send({"query": text})
+            except (NoAnswer, TimeoutError):
+                raise Violated(f"no refusal within {ANSWER_SECONDS} s: {text[:80]}") from None
             slowest = max(slowest, time.monotonic() - began)
             demand(answer.status < 500, f"HTTP {answer.status} to {text[:80]}")
             parsed = orjson.loads(answer.body)

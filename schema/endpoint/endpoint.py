@@ -198,7 +198,7 @@ class GraphQLEndpoint:
         prepared = self.documents.get(text, asked.operation_name)
         if isinstance(prepared, Refusal):
             await self._budget.spend(caller, 1)
-            raise prepared
+            raise prepared.again()
         self._persisted.register(asked)
         return prepared
 

@@ -236,7 +236,7 @@ class _Handler(BaseGraphQLTransportWSHandler[Any, None]):
         text = self._sockets.persisted.text_of(asked)
         prepared = self._sockets.documents.get(text, asked.operation_name)
         if isinstance(prepared, Refusal):
-            raise prepared
+            raise prepared.again()
         self._sockets.persisted.register(asked)
         if not prepared.is_subscription:
             message = "Send queries and mutations over HTTP."

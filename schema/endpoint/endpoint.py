@@ -184,8 +184,9 @@ class GraphQLEndpoint:
             await self._budget.count(request, caller)
             asked = self._parse(request, body)
             prepared = await self._prepare(asked, caller)
-            _check_transport(request, prepared)
+            _check_method(request, prepared)
             cost = prepared.admit(asked.variables, caller, self._limits)
+            _check_transport(prepared)
             left = await self._budget.spend(caller, max(1, cost["requested"]))
             result = await self._execute(prepared, asked, self._context(request, caller), place)
         answer = answer_result(result, media_type)
@@ -268,11 +269,15 @@ class GraphQLEndpoint:
             raise
 
 
-def _check_transport(request: HttpRequest, prepared: Prepared) -> None:
-    """Not everything may come by every way. Raises: HttpProblem 405, Refusal."""
+def _check_method(request: HttpRequest, prepared: Prepared) -> None:
+    """Raises: HttpProblem 405."""
     if request.method == "GET" and not prepared.is_query:
         allow = {"allow": "POST"}
         raise HttpProblem(405, "METHOD_NOT_ALLOWED", "Send mutations by POST.", allow)
+
+
+def _check_transport(prepared: Prepared) -> None:
+    """Raises: Refusal."""
     if prepared.is_subscription:
         message = "Subscribe over WebSocket, subprotocol graphql-transport-ws, at this address."
         raise Refusal.because("SUBSCRIPTION_NOT_SUPPORTED", message)

@@ -163,8 +163,9 @@ async def test_strangers_cannot_make_us_remember_without_end() -> None:
         with pytest.raises((Unauthenticated, RateLimited)):
             await find(a_request(address, secret=f"guess-{number}"))
 
-    assert len(limits._requests.storage) <= COUNTED_MAX + 2
-    assert len(limits._requests.locks) <= COUNTED_MAX + 4
+    # Whoever is counted already has a second window when the second turns.
+    assert len(limits._requests.storage) <= 2 * COUNTED_MAX
+    assert len(limits._requests.locks) <= 2 * COUNTED_MAX
     assert len(limits._known) == 0
 
 

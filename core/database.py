@@ -38,10 +38,13 @@ CONFLICT_RETRIES_MAX: Final = 5
 
 _TIMEOUTS: Final = {
     "statement_timeout": "5000",
-    "lock_timeout": "3000",
     "idle_in_transaction_session_timeout": "10000",
 }
-"""Milliseconds. No statement, lock or idle unit of work may hold others up for longer."""
+"""Milliseconds. No statement or idle unit of work may hold others up for longer."""
+
+_PATIENT_ACQUIRE_SECONDS: Final = 30.0
+_PATIENT_LOCK: Final = "; SET LOCAL lock_timeout = '3s'"
+"""What was done already must be written down: it waits longer than what can still be refused."""
 
 _NOTICE_THE_DEAD: Final = {
     "tcp_keepalives_idle": "5",
@@ -87,13 +90,16 @@ class DatabaseSettings:
     """Where the database is and how many connections one process may hold.
 
     `role` is assumed at connection start, so that a URL of an owner or superuser still runs with
-    the product's few rights.
+    the product's few rights. `stranger_timeout_seconds` is for what is asked without a tenant: with
+    that a request begins, and who is refused there has cost nothing yet.
     """
 
     url: str
     role: str | None = "cf_app"
     pool_size: int = 16
     acquire_timeout_seconds: float = 5.0
+    stranger_timeout_seconds: float = 5.0
+    lock_timeout_seconds: float = 3.0
 
 
 class Database:
@@ -148,34 +154,47 @@ class Database:
             self.pool.terminate()
 
     @asynccontextmanager
-    async def unit_of_work(self, tenant_id: int | None) -> AsyncIterator[Tx]:
+    async def unit_of_work(
+        self, tenant_id: int | None, *, patient: bool = False
+    ) -> AsyncIterator[Tx]:
         """Open a unit of work of one tenant; commit at the end, roll back on any exception.
 
         `None` is for the definer functions, which find out who the tenant is; with it no row of
-        any table is visible. Raises: DatabaseUnavailable (nothing written), CommitOutcomeUnknown.
+        any table is visible. `patient` is for what follows from something done already: it waits
+        longer for a connection and for locks. Raises: DatabaseUnavailable (nothing written),
+        CommitOutcomeUnknown.
         """
         try:
-            connection = await self.pool.acquire(timeout=self._settings.acquire_timeout_seconds)
+            connection = await self.pool.acquire(timeout=self._patience(tenant_id, patient=patient))
         except _CONNECTION_LOST as error:
             raise DatabaseUnavailable from error
         try:
-            async with _transaction(connection, tenant_id):
+            async with _transaction(connection, tenant_id, patient=patient):
                 yield connection
         finally:
             await self.pool.release(connection)
 
-    async def run(self, tenant_id: int, work: Callable[[Tx], Awaitable[Result]]) -> Result:
+    def _patience(self, tenant_id: int | None, *, patient: bool) -> float:
+        if patient:
+            return _PATIENT_ACQUIRE_SECONDS
+        if tenant_id is None:
+            return self._settings.stranger_timeout_seconds
+        return self._settings.acquire_timeout_seconds
+
+    async def run(
+        self, tenant_id: int, work: Callable[[Tx], Awaitable[Result]], *, patient: bool = False
+    ) -> Result:
         """Run `work` in a unit of work, again (at most 5 times, with jitter) if it lost a conflict.
 
         `work` must do nothing but database work, since it may run more than once.
         """
         for attempt in range(CONFLICT_RETRIES_MAX):
             try:
-                async with self.unit_of_work(tenant_id) as tx:
+                async with self.unit_of_work(tenant_id, patient=patient) as tx:
                     return await work(tx)
             except _CONFLICTS:
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter
-        async with self.unit_of_work(tenant_id) as tx:
+        async with self.unit_of_work(tenant_id, patient=patient) as tx:
             return await work(tx)
 
     async def find(self, query: str, *arguments: object) -> asyncpg.Record | None:
@@ -186,7 +205,7 @@ class Database:
         """
         try:
             async with self.pool.acquire(
-                timeout=self._settings.acquire_timeout_seconds
+                timeout=self._settings.stranger_timeout_seconds
             ) as connection:
                 return await connection.fetchrow(query, *arguments)
         except (*_CONNECTION_LOST, *_TIMED_OUT) as error:
@@ -236,7 +255,9 @@ class Database:
 
 
 def _session_settings(settings: DatabaseSettings) -> dict[str, str]:
-    return {**_TIMEOUTS, **({"role": settings.role} if settings.role else {})}
+    lock_timeout_ms = str(round(settings.lock_timeout_seconds * 1000))
+    role = {"role": settings.role} if settings.role else {}
+    return {**_TIMEOUTS, "lock_timeout": lock_timeout_ms, **role}
 
 
 def _is_away(error: DBAPIError) -> bool:
@@ -271,10 +292,13 @@ async def _snapshot(connection: Reader, tenant_id: int) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _transaction(connection: Tx, tenant_id: int | None) -> AsyncIterator[None]:
+async def _transaction(
+    connection: Tx, tenant_id: int | None, *, patient: bool
+) -> AsyncIterator[None]:
     tenant = "" if tenant_id is None else str(int(tenant_id))
+    patience = _PATIENT_LOCK if patient else ""
     try:
-        await connection.execute(f"BEGIN; SET LOCAL app.tenant = '{tenant}'")
+        await connection.execute(f"BEGIN; SET LOCAL app.tenant = '{tenant}'{patience}")
         yield
     except BaseException as error:
         await _roll_back(connection)

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import strawberry
 from prometheus_client import CollectorRegistry
@@ -37,6 +37,7 @@ from counterfoil.http import (
     health_routes,
 )
 from counterfoil.identity_provider import IdentityProvider, open_identity_provider
+from counterfoil.rate_limits import RateLimits
 from counterfoil.returning import Returning
 from counterfoil.settings import Settings
 from counterfoil.wiring import Product, open_product
@@ -44,12 +45,15 @@ from counterfoil.worker import run_loops
 from resolvers.context import Context, Services
 from schema.build import build
 from schema.endpoint import (
+    Admission,
     Authenticate,
     Caller,
     GraphQLEndpoint,
     GraphQLMetrics,
     HttpRequest,
     Limits,
+    PersistedOperations,
+    read_operations,
 )
 from tenants import tenants_allowing
 from webhooks.receiver import Answer
@@ -71,9 +75,18 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
     )
     full, storefront = build()
     endpoint_metrics = GraphQLMetrics(metrics)
-    endpoint = serving.endpoint(full, endpoint_metrics, serving.authenticate_server())
+    endpoint_metrics.watch(serving.admission)
+    endpoint = serving.endpoint(
+        full,
+        endpoint_metrics,
+        serving.authenticate_server(),
+        _persisted(settings.persisted_operations, settings.persisted_operations_file),
+    )
     browser_endpoint = serving.endpoint(
-        storefront, endpoint_metrics, serving.authenticate_storefront()
+        storefront,
+        endpoint_metrics,
+        serving.authenticate_storefront(),
+        _persisted(settings.storefront_mode, settings.storefront_persisted_operations_file),
     )
     browser_view = CrossOrigin(
         browser_endpoint, public_url=settings.public_url, allows=serving.allows_origin
@@ -127,6 +140,15 @@ class _Serving:
         self.metrics = metrics
         self.product: Product | None = None
         self.identity_provider: IdentityProvider | None = None
+        self.admission = Admission(
+            places=settings.running_max,
+            waiting_max=settings.waiting_max,
+            waiting_seconds=settings.waiting_seconds,
+        )
+        self.rates = RateLimits(
+            cost_per_minute=settings.key_cost_per_minute,
+            browser_requests_per_second=settings.browser_requests_per_second,
+        )
 
     @property
     def opened(self) -> Product:
@@ -148,15 +170,22 @@ class _Serving:
         return bool(await tenants_allowing(self.opened.database, origin))
 
     def endpoint(
-        self, view: strawberry.Schema, metrics: GraphQLMetrics, authenticate: Authenticate
+        self,
+        view: strawberry.Schema,
+        metrics: GraphQLMetrics,
+        authenticate: Authenticate,
+        persisted: PersistedOperations,
     ) -> GraphQLEndpoint:
         return GraphQLEndpoint(
             view,
-            authenticate=authenticate,
+            authenticate=self.rates.guard(authenticate),
             context=self._context,
             limits=_limits(self.settings),
             production=not self.settings.graphiql,
             metrics=metrics,
+            admission=self.admission,
+            budget=self.rates,
+            persisted=persisted,
         )
 
     def _context(self, request: HttpRequest, caller: Caller) -> Context:
@@ -169,8 +198,8 @@ class _Serving:
         )
 
     async def ask_database(self) -> None:
-        """Raises unless the database answers."""
-        async with self.opened.database.unit_of_work(None) as tx:
+        """Raises unless the database answers. Too many requests do not make a process unready."""
+        async with self.opened.background.database.unit_of_work(None) as tx:
             await tx.execute("SELECT 1")
 
     async def take_webhook(self, request: Request) -> Response:
@@ -212,7 +241,16 @@ def _limits(settings: Settings) -> Limits:
         depth=settings.query_depth_max,
         aliases=settings.query_aliases_max,
         cost=settings.query_cost_max,
+        query_seconds=settings.query_seconds,
+        mutation_seconds=settings.mutation_seconds,
+        sockets=settings.sockets_max,
+        subscriptions=settings.socket_subscriptions_max,
     )
+
+
+def _persisted(mode: Literal["off", "allow", "only"], file: Path | None) -> PersistedOperations:
+    """Raises: BadPersistedOperation."""
+    return PersistedOperations(mode, read_operations(file) if file else {})
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ Everything is put up in order and taken down in reverse, also when we are told t
 """
 
 import asyncio
+import gc
 import signal
 import socket
 import subprocess
@@ -109,7 +110,8 @@ def uvicorn_config(settings: Settings, *, with_worker: bool) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[item.strip() for item in settings.trusted_proxies.split(",")],
         timeout_keep_alive=5,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
         ws_max_size=settings.request_bytes_max,
@@ -125,6 +127,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What was made until here stays: looking at it again would stop everybody for 0.1 s.
+        gc.collect()
+        gc.freeze()
         log.info("serving", url=self._settings.public_url)
         if self._settings.demo == "on" and self._settings.log_format == "console":
             print(greeting(self._settings), flush=True)  # noqa: T201 - for a person, beside the log

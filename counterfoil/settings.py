@@ -9,6 +9,7 @@ this class.
 import base64
 import binascii
 import difflib
+import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -102,7 +103,21 @@ class Settings(BaseModel):
         default=10,
         ge=2,
         le=500,
-        description="Database connections per process for writing; half as many more for reading.",
+        description="Database connections per process for requests that write; half as many more "
+        "for those that read.",
+    )
+    webhook_pool_size: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Database connections per process for taking webhooks in, whatever else is "
+        "going on.",
+    )
+    background_pool_size: int = Field(
+        default=5,
+        ge=2,
+        le=500,
+        description="Database connections per process for background work and health checks.",
     )
 
     encryption_key: SecretStr | None = Field(
@@ -160,6 +175,69 @@ class Settings(BaseModel):
     )
     query_cost_max: int = Field(
         default=1000, ge=1, le=1_000_000, description="Static cost of a GraphQL document."
+    )
+    query_seconds: Seconds = Field(
+        default=20.0, description="A query that takes longer is cancelled."
+    )
+    mutation_seconds: Seconds = Field(
+        default=60.0,
+        description="A mutation that takes longer is answered `DEADLINE_EXCEEDED`; it is never "
+        "stopped.",
+    )
+    sockets_max: int = Field(
+        default=2000, ge=0, le=100_000, description="WebSockets at once, per process and endpoint."
+    )
+    socket_subscriptions_max: int = Field(
+        default=50, ge=1, le=1000, description="Subscriptions at once on one WebSocket."
+    )
+    running_max: int = Field(
+        default=100, ge=1, le=10_000, description="GraphQL requests a process carries out at once."
+    )
+    waiting_max: int = Field(
+        default=100,
+        ge=0,
+        le=10_000,
+        description="GraphQL requests that may wait for their turn; more are answered 503.",
+    )
+    waiting_seconds: Seconds = Field(
+        default=0.5, description="How long a GraphQL request waits for its turn."
+    )
+    key_cost_per_minute: int = Field(
+        default=1_200_000,
+        ge=0,
+        le=1_000_000_000,
+        description="Cost an API key may ask for within a minute, per process; at least "
+        "`QUERY_COST_MAX`. 0: any.",
+    )
+    browser_requests_per_second: int = Field(
+        default=50,
+        ge=0,
+        le=1_000_000,
+        description="Requests a second of one payment's client secret, of one address without "
+        "credentials, and credentials one address may try; per process. 0: any.",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Addresses and networks of your load balancers, with commas between them: from "
+        "these `X-Forwarded-For` and `X-Forwarded-Proto` are believed, from nobody else.",
+    )
+    persisted_operations: Literal["off", "allow", "only"] = Field(
+        default="allow",
+        description="`/graphql`: whether operations may be named by an id or hash; `only`: whether "
+        "they must be.",
+    )
+    persisted_operations_file: Path | None = Field(
+        default=None,
+        description="JSON file `{id: text}`, or a folder of such, with the operations of your "
+        "servers.",
+    )
+    storefront_persisted_operations: Literal["auto", "off", "allow", "only"] = Field(
+        default="auto",
+        description="The same for `/storefront/graphql`. `auto`: `only` where a file is given and "
+        "GraphiQL is off, else `allow`.",
+    )
+    storefront_persisted_operations_file: Path | None = Field(
+        default=None, description="The same for the operations of your pages and apps."
     )
 
     demo: Literal["auto", "on", "off"] = Field(
@@ -241,6 +319,40 @@ class Settings(BaseModel):
     def _any_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
+    @field_validator("trusted_proxies", mode="after")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        for item in filter(None, (part.strip() for part in text.split(","))):
+            try:
+                ipaddress.ip_network(item)
+            except ValueError:
+                raise PydanticCustomError(
+                    "network", "must be addresses or networks such as 10.0.0.0/8, with commas"
+                ) from None
+        return text
+
+    @field_validator("key_cost_per_minute", mode="after")
+    @classmethod
+    def _one_request_fits(cls, budget: int, info: ValidationInfo) -> int:
+        if 0 < budget < info.data.get("query_cost_max", 0):
+            raise PydanticCustomError(
+                "budget", "must be 0 or at least COUNTERFOIL_QUERY_COST_MAX, else some never run"
+            )
+        return budget
+
+    @field_validator(
+        "persisted_operations_file", "storefront_persisted_operations_file", mode="after"
+    )
+    @classmethod
+    def _where_it_is_used(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        assert info.field_name is not None
+        mode = info.data.get(info.field_name.removesuffix("_file"))
+        if path is None and mode == "only":
+            raise PydanticCustomError("operations", "is required: nothing else would be allowed")
+        if path is not None and mode == "off":
+            raise PydanticCustomError("operations", "would not be used: operations are `off`")
+        return path
+
     @field_validator("provider_call_budget_seconds", mode="after")
     @classmethod
     def _shorter_than_the_lease(cls, budget: float, info: ValidationInfo) -> float:
@@ -276,6 +388,14 @@ class Settings(BaseModel):
         if problems:
             raise InvalidSettings(*problems)
         return settings
+
+    @property
+    def storefront_mode(self) -> Literal["off", "allow", "only"]:
+        """How browsers name operations, `auto` decided."""
+        if self.storefront_persisted_operations != "auto":
+            return self.storefront_persisted_operations
+        has_file = self.storefront_persisted_operations_file is not None
+        return "only" if has_file and not self.graphiql else "allow"
 
     @property
     def app_database_url(self) -> str:

@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final
 
 import httpx
 from prometheus_client import CollectorRegistry
@@ -27,14 +28,34 @@ from webhooks.metrics import WebhookMetrics
 from webhooks.processor import Processor
 from webhooks.receiver import Receiver
 
+STRANGER_ACQUIRE_SECONDS: Final = 0.5
+REQUEST_ACQUIRE_SECONDS: Final = 30.0
+REQUEST_LOCK_SECONDS: Final = 0.75
+"""Refusing is cheapest at the door. Whoever got in is served, so that what was spent on him is not
+wasted: the deadlines of the endpoint end it. For locks only what is begun waits longer."""
+WEBHOOK_ACQUIRE_SECONDS: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """Connections in compartments: who is overloaded takes none from the others."""
+
+    requests: Database
+    webhooks: Database
+    background: Database
+
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """Everything one process works with."""
+    """Everything one process works with.
+
+    `payments` is for requests; `background` is the same over connections of its own, for workers.
+    """
 
     settings: Settings
     database: Database
     payments: PaymentServices
+    background: PaymentServices
     receiver: Receiver
     processor: Processor
     event_metrics: EventMetrics
@@ -50,30 +71,61 @@ def built_in_adapters() -> Registry:
 @asynccontextmanager
 async def open_product(settings: Settings, metrics: CollectorRegistry) -> AsyncIterator[Product]:
     """Connect and wire; everything is closed at the end. Raises: DatabaseUnavailable."""
-    database = await Database.open(
-        DatabaseSettings(settings.app_database_url, pool_size=settings.pool_size)
-    )
-    try:
-        async with make_client() as client, asyncio.TaskGroup() as tasks:
-            reports = BreakerReports()
-            product = _wire(settings, database, client, metrics, reports)
-            beside = [
-                tasks.create_task(reports.write(database), name="breaker-reports"),
-                tasks.create_task(keep_measuring(database, product.event_metrics), name="lag"),
-                tasks.create_task(product.feed.follow(), name="feed"),
-            ]
-            try:
-                yield product
-            finally:
-                for task in beside:
-                    task.cancel()
-    finally:
-        await database.close()
+    async with (
+        _open_databases(settings) as databases,
+        make_client() as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        reports = BreakerReports()
+        product = _wire(settings, databases, client, metrics, reports)
+        database = databases.background
+        beside = [
+            tasks.create_task(reports.write(database), name="breaker-reports"),
+            tasks.create_task(keep_measuring(database, product.event_metrics), name="lag"),
+            tasks.create_task(product.feed.follow(), name="feed"),
+        ]
+        try:
+            yield product
+        finally:
+            for task in beside:
+                task.cancel()
+
+
+@asynccontextmanager
+async def _open_databases(settings: Settings) -> AsyncIterator[Databases]:
+    """Raises: DatabaseUnavailable."""
+    url = settings.app_database_url
+    async with AsyncExitStack() as stack:
+
+        async def opened(of: DatabaseSettings) -> Database:
+            database = await Database.open(of)
+            stack.push_async_callback(database.close)
+            return database
+
+        yield Databases(
+            requests=await opened(
+                DatabaseSettings(
+                    url,
+                    pool_size=settings.pool_size,
+                    acquire_timeout_seconds=REQUEST_ACQUIRE_SECONDS,
+                    stranger_timeout_seconds=STRANGER_ACQUIRE_SECONDS,
+                    lock_timeout_seconds=REQUEST_LOCK_SECONDS,
+                )
+            ),
+            webhooks=await opened(
+                DatabaseSettings(
+                    url,
+                    pool_size=settings.webhook_pool_size,
+                    acquire_timeout_seconds=WEBHOOK_ACQUIRE_SECONDS,
+                )
+            ),
+            background=await opened(DatabaseSettings(url, pool_size=settings.background_pool_size)),
+        )
 
 
 def _wire(
     settings: Settings,
-    database: Database,
+    databases: Databases,
     client: httpx.AsyncClient,
     metrics: CollectorRegistry,
     reports: BreakerReports,
@@ -91,7 +143,7 @@ def _wire(
         budget_seconds=settings.provider_call_budget_seconds,
     )
     payments = PaymentServices(
-        database=database,
+        database=databases.requests,
         dispatcher=dispatcher,
         vault=vault,
         public_url=settings.public_url,
@@ -101,21 +153,23 @@ def _wire(
         lease_seconds=settings.lease_seconds,
     )
     callbacks = WebhookMetrics(metrics)
-    event_metrics, feed = EventMetrics(metrics), Feed(database, rng)
+    background = replace(payments, database=databases.background)
+    event_metrics, feed = EventMetrics(metrics), Feed(databases.background, rng)
     return Product(
         settings=settings,
-        database=database,
+        database=databases.requests,
         payments=payments,
+        background=background,
         receiver=Receiver(
-            database=database,
+            database=databases.webhooks,
             vault=vault,
             dispatcher=dispatcher,
             clock=clock,
             arrived=asyncio.Event(),
             metrics=callbacks,
         ),
-        processor=Processor(payments=payments, random=rng, metrics=callbacks),
+        processor=Processor(payments=background, random=rng, metrics=callbacks),
         event_metrics=event_metrics,
-        sequencer=Sequencer(database, rng, event_metrics, numbered=feed.look),
+        sequencer=Sequencer(databases.background, rng, event_metrics, numbered=feed.look),
         feed=feed,
     )

@@ -21,7 +21,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 
 async def run_loops(product: Product, stop: asyncio.Event) -> None:
     """All of it until `stop` is set; returns when what was running has ended."""
-    settings, payments = product.settings, product.payments
+    settings, payments = product.settings, product.background
     loops = [
         ClaimLoop(
             "operations",

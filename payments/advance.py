@@ -296,6 +296,6 @@ async def _learn(
         await change.write(tx)
         return operation
 
-    found = await services.database.run(claim.tenant_id, work)
+    found = await services.database.run(claim.tenant_id, work, patient=True)
     kill_point("resolve.committed")
     return found

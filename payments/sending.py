@@ -335,7 +335,8 @@ async def _about_to_send(
         await change.write(tx)
         await _hold_lease(tx, tenant_id, sending)
 
-    await services.database.run(tenant_id, work)
+    # The intent is committed: a sender that gives up here leaves it to a worker, much later.
+    await services.database.run(tenant_id, work, patient=True)
     kill_point("sent.committed")
 
 
@@ -381,7 +382,7 @@ async def _conclude(
         await writing.record_calls(tx, tenant_id, operation.id, "SEND", calls)
         return Carried(await change.write(tx), operation, exhausted), following
 
-    return await services.database.run(tenant_id, work)
+    return await services.database.run(tenant_id, work, patient=True)
 
 
 def _told(services: PaymentServices, sending: Sending, outcome: Outcome) -> list[Fact | Evidence]:

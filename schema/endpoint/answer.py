@@ -18,6 +18,7 @@ from graphql import ExecutionResult, GraphQLError
 
 from core.errors import Broken, CounterfoilError, Unavailable
 from core.telemetry import correlation_id
+from schema.endpoint.ports import RateLimited
 from schema.endpoint.problems import HttpProblem, Refusal, describe
 from schema.endpoint.request import PLAIN_JSON
 
@@ -53,9 +54,10 @@ def answer_refusal(refusal: Refusal, media_type: str) -> Answer:
 
 
 def answer_unavailable(error: Unavailable) -> Answer:
-    """Nothing could be tried."""
+    """Nothing could be tried, or nothing was tried because too much is asked for."""
     shown = _with_correlation(_describe_ours(error, {}))
-    return Answer(503, {"errors": [shown]}, error.code, _retry_after(error))
+    status = 429 if isinstance(error, RateLimited) else 503
+    return Answer(status, {"errors": [shown]}, error.code, _retry_after(error))
 
 
 def answer_internal() -> Answer:

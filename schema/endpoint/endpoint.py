@@ -13,6 +13,7 @@ from strawberry.execution.is_awaitable import optimized_is_awaitable
 
 from core.errors import Unavailable
 from core.telemetry import accept_correlation_id, correlation, correlation_id, is_correlated
+from schema.endpoint.admission import Admission, Place
 from schema.endpoint.answer import (
     Answer,
     answer_internal,
@@ -34,15 +35,18 @@ from schema.endpoint.asgi import (
 )
 from schema.endpoint.documents import DocumentStore, Prepared
 from schema.endpoint.metrics import GraphQLMetrics
+from schema.endpoint.persisted import BadPersistedOperation, PersistedOperations
 from schema.endpoint.plain import PlainExecutor
 from schema.endpoint.ports import (
     Authenticate,
+    Budget,
     Caller,
     ContextFactory,
     Limits,
     OriginNotAllowed,
     RequestContext,
     Unauthenticated,
+    Unlimited,
 )
 from schema.endpoint.problems import HttpProblem, Refusal
 from schema.endpoint.request import (
@@ -77,7 +81,8 @@ class GraphQLEndpoint:
 
     `production` hides the schema: no introspection, no suggestions in errors. Mutations are
     shielded: neither a deadline nor a cancelled request stops one half-way; `drain` awaits them.
-    Raises: UnguardedField, BadCost when the schema's directives are incomplete.
+    Raises: UnguardedField, BadCost when the schema's directives are incomplete,
+    BadPersistedOperation.
     """
 
     def __init__(
@@ -89,6 +94,9 @@ class GraphQLEndpoint:
         limits: Limits | None = None,
         production: bool = False,
         metrics: GraphQLMetrics | None = None,
+        admission: Admission | None = None,
+        budget: Budget | None = None,
+        persisted: PersistedOperations | None = None,
     ) -> None:
         self._schema: GraphQLSchema = schema._schema  # noqa: SLF001 - Strawberry's way to it
         self._authenticate = authenticate
@@ -98,8 +106,21 @@ class GraphQLEndpoint:
         self._metrics = metrics
         rules = read_rules(self._schema)
         self.documents = DocumentStore(self._schema, rules, self._limits, production=production)
+        self._admission = admission or Admission()
+        self._budget: Budget = budget or Unlimited()
+        self._persisted = persisted or PersistedOperations()
+        _pin(self.documents, self._persisted)
         self._sockets = Sockets(
-            self._schema, self.documents, authenticate, context, self._limits, production, metrics
+            schema=self._schema,
+            documents=self.documents,
+            authenticate=authenticate,
+            context=context,
+            limits=self._limits,
+            production=production,
+            metrics=metrics,
+            admission=self._admission,
+            budget=self._budget,
+            persisted=self._persisted,
         )
         self._mutations: set[asyncio.Task[ExecutionResult]] = set()
 
@@ -158,22 +179,32 @@ class GraphQLEndpoint:
         if request.method == "POST":
             check_content_type(request)
             check_length(request, self._limits)
-        caller = await self._identify(request)
-        asked = await self._read(request, receive)
-        prepared = self.documents.get(asked.query, asked.operation_name)
-        if isinstance(prepared, Refusal):
-            return answer_refusal(prepared, media_type)
-        if request.method == "GET" and not prepared.is_query:
-            allow = {"allow": "POST"}
-            raise HttpProblem(405, "METHOD_NOT_ALLOWED", "Send mutations by POST.", allow)
-        cost = prepared.admit(asked.variables, caller, self._limits)
-        if prepared.is_subscription:
-            message = "Subscribe over WebSocket, subprotocol graphql-transport-ws, at this address."
-            raise Refusal.because("SUBSCRIPTION_NOT_SUPPORTED", message)
-        result = await self._execute(prepared, asked, self._context(request, caller))
+        self._admission.check()
+        # Before it takes a place: who is slow to send must not keep others out.
+        body = await self._read(request, receive)
+        async with self._admission.place() as place:
+            caller = await self._identify(request)
+            await self._budget.count(request, caller)
+            asked = self._parse(request, body)
+            prepared = await self._prepare(asked, caller)
+            _check_method(request, prepared)
+            cost = prepared.admit(asked.variables, caller, self._limits)
+            _check_transport(prepared)
+            left = await self._budget.spend(caller, max(1, cost["requested"]))
+            result = await self._execute(prepared, asked, self._context(request, caller), place)
         answer = answer_result(result, media_type)
-        answer.payload["extensions"] = {"cost": cost}
+        answer.payload["extensions"] = {"cost": {**cost, "budget": left} if left else cost}
         return answer
+
+    async def _prepare(self, asked: GraphQLRequest, caller: Caller) -> Prepared:
+        """Looking at a bad document is work too, and paid for. Raises: Refusal, RateLimited."""
+        text = self._persisted.text_of(asked)
+        prepared = self.documents.get(text, asked.operation_name)
+        if isinstance(prepared, Refusal):
+            await self._budget.spend(caller, 1)
+            raise prepared.again()
+        self._persisted.register(asked)
+        return prepared
 
     async def _identify(self, request: HttpRequest) -> Caller:
         try:
@@ -185,26 +216,30 @@ class GraphQLEndpoint:
                 401, Unauthenticated.code, UNAUTHENTICATED_MESSAGE, _CHALLENGE
             ) from None
 
-    async def _read(self, request: HttpRequest, receive: Receive) -> GraphQLRequest:
+    async def _read(self, request: HttpRequest, receive: Receive) -> bytes:
         if request.method == "GET":
-            return parse_query_string(request.query, self._limits)
+            return b""
         try:
             async with asyncio.timeout(self._limits.body_seconds):
-                body = await read_body(receive, self._limits.body_bytes)
+                return await read_body(receive, self._limits.body_bytes)
         except BodyTooLarge:
             raise too_large(self._limits) from None
         except TimeoutError:
             message = f"The body must arrive within {self._limits.body_seconds:g} s."
             close = {"connection": "close"}
             raise HttpProblem(408, "BODY_TOO_SLOW", message, close) from None
+
+    def _parse(self, request: HttpRequest, body: bytes) -> GraphQLRequest:
+        if request.method == "GET":
+            return parse_query_string(request.query, self._limits)
         return parse_body(body, self._limits)
 
     async def _execute(
-        self, prepared: Prepared, asked: GraphQLRequest, context: RequestContext
+        self, prepared: Prepared, asked: GraphQLRequest, context: RequestContext, place: Place
     ) -> ExecutionResult:
         try:
             if prepared.is_mutation:
-                return await self._shielded(self._run(prepared, asked, context))
+                return await self._shielded(self._run(prepared, asked, context), place)
             async with asyncio.timeout(self._limits.query_seconds), context.at_one_moment():
                 return await self._run(prepared, asked, context)
         except TimeoutError:
@@ -226,17 +261,44 @@ class GraphQLEndpoint:
         )
         return await running if isawaitable(running) else running
 
-    async def _shielded(self, running: Coroutine[Any, Any, ExecutionResult]) -> ExecutionResult:
+    async def _shielded(
+        self, running: Coroutine[Any, Any, ExecutionResult], place: Place
+    ) -> ExecutionResult:
         """Await a mutation that goes on whatever happens to the request."""
         task = asyncio.create_task(running)
         self._mutations.add(task)
         task.add_done_callback(self._mutations.discard)
+        place.keep_until_done(task)
         try:
             async with asyncio.timeout(self._limits.mutation_seconds):
                 return await asyncio.shield(task)
         except (TimeoutError, asyncio.CancelledError):
             task.add_done_callback(_report_abandoned)
             raise
+
+
+def _check_method(request: HttpRequest, prepared: Prepared) -> None:
+    """Raises: HttpProblem 405."""
+    if request.method == "GET" and not prepared.is_query:
+        allow = {"allow": "POST"}
+        raise HttpProblem(405, "METHOD_NOT_ALLOWED", "Send mutations by POST.", allow)
+
+
+def _check_transport(prepared: Prepared) -> None:
+    """Raises: Refusal."""
+    if prepared.is_subscription:
+        message = "Subscribe over WebSocket, subprotocol graphql-transport-ws, at this address."
+        raise Refusal.because("SUBSCRIPTION_NOT_SUPPORTED", message)
+
+
+def _pin(documents: DocumentStore, persisted: PersistedOperations) -> None:
+    """All of them are good, or the start fails. Raises: BadPersistedOperation."""
+    for id, text in persisted.kept.items():
+        try:
+            documents.pin(text)
+        except Refusal as refusal:
+            problem = refusal.errors[0]["message"]
+            raise BadPersistedOperation(id=id, problem=problem) from None
 
 
 def _report_abandoned(task: asyncio.Task[ExecutionResult]) -> None:

@@ -19,6 +19,8 @@ from schema.endpoint.request import load_json
 
 PROTOCOL: Final = "graphql-transport-ws"
 _ID_LENGTH_MAX: Final = 128
+_SAY_WHAT: Final = {"query": str, "documentId": str, "id": str, "doc_id": str, "extensions": dict}
+"""Any of these says what is subscribed to."""
 
 BAD_REQUEST: Final = 4400
 UNAUTHORIZED: Final = 4401
@@ -107,4 +109,6 @@ def _is_message(message: Any) -> bool:
     if message["type"] == "complete":
         return True
     payload = message.get("payload")
-    return isinstance(payload, dict) and isinstance(payload.get("query"), str)
+    return isinstance(payload, dict) and any(
+        isinstance(payload.get(name), kind) for name, kind in _SAY_WHAT.items()
+    )

@@ -19,6 +19,13 @@ class StoreFigures(Protocol):
         ...
 
 
+class Occupancy(Protocol):
+    """How full it is."""
+
+    running: int
+    waiting: int
+
+
 class GraphQLMetrics:
     """Metrics of one endpoint in a registry that is passed in. `endpoint` tells views apart."""
 
@@ -41,12 +48,23 @@ class GraphQLMetrics:
         self._misses = Gauge(
             "counterfoil_graphql_document_misses", "Documents prepared anew.", registry=registry
         )
+        self._running = Gauge(
+            "counterfoil_graphql_running", "Requests carried out right now.", registry=registry
+        )
+        self._waiting = Gauge(
+            "counterfoil_graphql_waiting", "Requests waiting for their turn.", registry=registry
+        )
         self.sockets = Gauge(
             "counterfoil_graphql_sockets", "WebSockets that are open.", registry=registry
         )
         self.subscriptions = Gauge(
             "counterfoil_graphql_subscriptions", "Subscriptions that run.", registry=registry
         )
+
+    def watch(self, admission: Occupancy) -> None:
+        """Show how many requests run and wait, at the moment of asking."""
+        self._running.set_function(lambda: admission.running)
+        self._waiting.set_function(lambda: admission.waiting)
 
     def observe(self, outcome: str, seconds: float, store: StoreFigures) -> None:
         """Count one request. `outcome` is OK or the code of its first error."""

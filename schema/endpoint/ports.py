@@ -1,11 +1,11 @@
 """What the endpoint needs from outside: who is calling, and how much a caller may ask for."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.errors import Rejected
+from core.errors import Rejected, Unavailable
 from schema.endpoint.asgi import HttpRequest
 
 
@@ -35,10 +35,39 @@ class OriginNotAllowed(Unauthenticated):
     code = "ORIGIN_NOT_ALLOWED"
 
 
+class RateLimited(Unavailable):
+    """Too many requests, or too costly ones; nothing was begun. Try again later."""
+
+    code = "RATE_LIMITED"
+
+
+class Budget(Protocol):
+    """How much a caller may do in a while. Over several requests: `Limits` is about one."""
+
+    async def count(self, request: HttpRequest, caller: Caller) -> None:
+        """One more request of this caller. Raises: RateLimited."""
+        ...
+
+    async def spend(self, caller: Caller, cost: int) -> Mapping[str, int] | None:
+        """Take a cost from the caller's budget; what is left of it. Raises: RateLimited."""
+        ...
+
+
+class Unlimited:
+    """A budget without an end."""
+
+    async def count(self, request: HttpRequest, caller: Caller) -> None:
+        """Nothing is counted."""
+
+    async def spend(self, caller: Caller, cost: int) -> Mapping[str, int] | None:  # noqa: ARG002 - as the protocol says
+        """Nothing is spent."""
+        return None
+
+
 Authenticate = Callable[[HttpRequest], Awaitable[Caller]]
 """Find out who is calling.
 
-Raises: Unauthenticated (always with the same message), OriginNotAllowed, Unavailable.
+Raises: Unauthenticated (always with the same message), OriginNotAllowed, RateLimited, Unavailable.
 """
 
 

@@ -41,6 +41,10 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
         super().__init__(code)
 
+    def again(self) -> "Refusal":
+        """The same to be raised: the one that is kept must not hold on to a request."""
+        return Refusal(self.code, self.errors, status=self.status, headers=self.headers)
+
     @classmethod
     def because(cls, code: str, message: str, *, status: int = 400, **facts: object) -> "Refusal":
         """A refusal with one error. `facts` become members of its extensions."""

@@ -21,16 +21,23 @@ PLAIN_JSON: Final = "application/json"
 _CHARSET: Final = "; charset=utf-8"
 _PARAMETERS_MAX: Final = 16
 _INT64_MIN: Final = -(2**63)
+_ID_MEMBERS: Final = ("documentId", "id", "doc_id")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _MANY_DIGITS = re.compile(rb"[0-9]{19}")
 
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """What the client asks for, member types checked, values within limits."""
+    """What the client asks for, member types checked, values within limits.
 
-    query: str
+    `query` is the text; without it, `document_id` or `sha256` says which of the persisted ones.
+    """
+
+    query: str | None
     variables: Mapping[str, Any]
     operation_name: str | None
+    document_id: str | None = None
+    sha256: str | None = None
 
 
 def bad_request(code: str, message: str) -> HttpProblem:
@@ -175,7 +182,9 @@ def request_of(members: Mapping[str, Any], limits: Limits) -> GraphQLRequest:
     variables = members.get("variables")
     operation_name = members.get("operationName")
     extensions = members.get("extensions")
-    if not isinstance(query, str) or not query.strip():
+    document_id, hash = _document_id(members), _persisted_hash(extensions)
+    is_named = query is None and (document_id or hash)
+    if not is_named and (not isinstance(query, str) or not query.strip()):
         raise bad_request("BAD_REQUEST", "`query` must be a non-empty string.")
     if variables is not None and not isinstance(variables, dict):
         raise bad_request("BAD_REQUEST", "`variables` must be an object or null.")
@@ -183,10 +192,33 @@ def request_of(members: Mapping[str, Any], limits: Limits) -> GraphQLRequest:
         raise bad_request("BAD_REQUEST", "`operationName` must be a string or null.")
     if extensions is not None and not isinstance(extensions, dict):
         raise bad_request("BAD_REQUEST", "`extensions` must be an object or null.")
-    for text in (query, operation_name or ""):
-        _check_text(text)
+    for text in (query, operation_name, document_id):
+        _check_text(text or "")
     _check_values(variables or {}, limits)
-    return GraphQLRequest(query, variables or {}, operation_name)
+    return GraphQLRequest(query, variables or {}, operation_name, document_id, hash)
+
+
+def _document_id(members: Mapping[str, Any]) -> str | None:
+    """The id of a persisted operation, as Relay or the GraphQL-over-HTTP draft names it.
+
+    Raises: HttpProblem 400.
+    """
+    given = {members[name] for name in _ID_MEMBERS if isinstance(members.get(name), str)}
+    if len(given) > 1:
+        raise bad_request("BAD_REQUEST", "Two ids name the operation, and they differ.")
+    return given.pop() if given else None
+
+
+def _persisted_hash(extensions: object) -> str | None:
+    """`extensions.persistedQuery` of Apollo's clients. Raises: HttpProblem 400."""
+    asked = extensions.get("persistedQuery") if isinstance(extensions, dict) else None
+    if asked is None:
+        return None
+    hash = asked.get("sha256Hash") if isinstance(asked, dict) else None
+    if not isinstance(hash, str) or not _SHA256.fullmatch(hash) or asked.get("version") != 1:
+        message = "`extensions.persistedQuery` must be {version: 1, sha256Hash: 64 hex digits}."
+        raise bad_request("BAD_REQUEST", message)
+    return hash
 
 
 def _check_values(variables: Mapping[str, Any], limits: Limits) -> None:

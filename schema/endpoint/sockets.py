@@ -10,7 +10,7 @@ not sent yet is never more than one message for each subscription.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -40,12 +40,21 @@ from strawberry.types.unset import UNSET
 
 from core.errors import Unavailable
 from schema.endpoint import messages
+from schema.endpoint.admission import Admission
 from schema.endpoint.answer import answer_problem, answer_refusal, answer_result, answer_unavailable
 from schema.endpoint.asgi import Connection, HttpRequest, Receive, Send
 from schema.endpoint.documents import DocumentStore, Prepared
 from schema.endpoint.messages import Messages
 from schema.endpoint.metrics import GraphQLMetrics
-from schema.endpoint.ports import Authenticate, Caller, ContextFactory, Limits, Unauthenticated
+from schema.endpoint.persisted import PersistedOperations
+from schema.endpoint.ports import (
+    Authenticate,
+    Budget,
+    Caller,
+    ContextFactory,
+    Limits,
+    Unauthenticated,
+)
 from schema.endpoint.problems import HttpProblem, LimitExceeded, Refusal
 from schema.endpoint.request import GRAPHQL_JSON, GraphQLRequest, request_of
 
@@ -65,6 +74,9 @@ class Sockets:
     limits: Limits
     production: bool
     metrics: GraphQLMetrics | None
+    admission: Admission
+    budget: Budget
+    persisted: PersistedOperations
     open: int = 0
 
     async def serve(self, connection: Connection, receive: Receive, send: Send) -> None:
@@ -111,6 +123,7 @@ class _Handler(BaseGraphQLTransportWSHandler[Any, None]):
             connection_init_wait_timeout=timedelta(seconds=sockets.limits.init_seconds),
         )
         self.connection_params: dict[str, Any] = {}
+        self._payloads: dict[str, Mapping[str, Any]] = {}
         self._sockets = sockets
         self._request = request
         self._wire = wire
@@ -150,7 +163,11 @@ class _Handler(BaseGraphQLTransportWSHandler[Any, None]):
             refused = answer_refusal(LimitExceeded("subscriptions", most, text), GRAPHQL_JSON)
             await self.send_message(_errors(message["id"], refused.payload))
         else:
-            await super().handle_subscribe(message)
+            # The protocol's own part knows no operation without a text.
+            payload = cast("dict[str, Any]", message["payload"])
+            self._payloads[message["id"]] = payload
+            with_text = {**payload, "query": payload.get("query") or ""}
+            await super().handle_subscribe({**message, "payload": cast("Any", with_text)})
 
     async def run_operation(self, operation: Operation[Any, None]) -> None:
         """One subscription, to its end."""
@@ -182,10 +199,12 @@ class _Handler(BaseGraphQLTransportWSHandler[Any, None]):
     ) -> AsyncGenerator[dict[str, Any], None]:
         """A payload for each event. Raises: _Refused, Unauthenticated."""
         try:
-            prepared, asked = self._prepare(operation)
-            caller = await self._admit(prepared, asked)
-            context = self._sockets.context(self._request, caller)
-            executor, source = await self._begin(prepared, asked, context)
+            async with self._sockets.admission.place():
+                prepared, asked = self._prepare(operation)
+                caller = await self._admit(prepared, asked)
+                await self._pay(prepared, asked, caller)
+                context = self._sockets.context(self._request, caller)
+                executor, source = await self._begin(prepared, asked, context)
             is_first = True
             async with aclosing(_events(source, prepared)) as events:
                 async for event in events:
@@ -206,16 +225,19 @@ class _Handler(BaseGraphQLTransportWSHandler[Any, None]):
         prepared.admit(asked.variables, caller, self._sockets.limits)
         return caller
 
+    async def _pay(self, prepared: Prepared, asked: GraphQLRequest, caller: Caller) -> None:
+        """Once for a subscription, whatever comes of it. Raises: RateLimited."""
+        await self._sockets.budget.count(self._request, caller)
+        cost = prepared.demands.cost.value(asked.variables)
+        await self._sockets.budget.spend(caller, max(1, cost))
+
     def _prepare(self, operation: Operation[Any, None]) -> tuple[Prepared, GraphQLRequest]:
-        members = {
-            "query": operation.query,
-            "variables": operation.variables,
-            "operationName": operation.operation_name,
-        }
-        asked = request_of(members, self._sockets.limits)
-        prepared = self._sockets.documents.get(asked.query, asked.operation_name)
+        asked = request_of(self._payloads.pop(operation.id), self._sockets.limits)
+        text = self._sockets.persisted.text_of(asked)
+        prepared = self._sockets.documents.get(text, asked.operation_name)
         if isinstance(prepared, Refusal):
-            raise prepared
+            raise prepared.again()
+        self._sockets.persisted.register(asked)
         if not prepared.is_subscription:
             message = "Send queries and mutations over HTTP."
             raise Refusal.because("ONLY_SUBSCRIPTIONS", message)

@@ -40,6 +40,10 @@ def test_without_an_environment_there_are_the_defaults() -> None:
         ("COUNTERFOIL_LEASE_SECONDS", "nan"),
         ("COUNTERFOIL_POOL_SIZE", "1"),
         ("COUNTERFOIL_PUBLIC_URL", "example.org"),
+        ("COUNTERFOIL_TRUSTED_PROXIES", "*"),
+        ("COUNTERFOIL_TRUSTED_PROXIES", "10.0.0.0/8,everybody"),
+        ("COUNTERFOIL_KEY_COST_PER_MINUTE", "999"),
+        ("COUNTERFOIL_PERSISTED_OPERATIONS", "perhaps"),
         ("COUNTERFOIL_DATABASE_URL", "mysql://somebody@somewhere/something"),
         ("COUNTERFOIL_ENCRYPTION_KEY", "c2hvcnQ="),
         ("COUNTERFOIL_ENCRYPTION_KEY", "not base64 at all"),
@@ -224,3 +228,37 @@ def test_a_file_of_public_keys_is_taken(tmp_path: Path) -> None:
     settings = Settings.read(ISSUER | AUDIENCE | {"COUNTERFOIL_OIDC_JWKS_FILE": str(file)})
 
     assert settings.oidc_jwks_file == file
+
+
+@pytest.mark.parametrize("which", ["", "STOREFRONT_"])
+def test_only_kept_operations_need_a_file_and_a_file_needs_to_be_used(which: str) -> None:
+    mode = f"COUNTERFOIL_{which}PERSISTED_OPERATIONS"
+
+    for given in ({mode: "only"}, {mode: "off", f"{mode}_FILE": "operations.json"}):
+        assert refusal(**given).startswith(f"{mode}_FILE: ")
+
+
+@pytest.mark.parametrize(
+    ("environment", "mode"),
+    [
+        ({}, "allow"),
+        ({"FILE": "operations.json"}, "allow"),
+        ({"FILE": "operations.json", "GRAPHIQL": "off"}, "only"),
+        ({"GRAPHIQL": "off"}, "allow"),
+        ({"FILE": "operations.json", "GRAPHIQL": "off", "MODE": "allow"}, "allow"),
+        ({"FILE": "operations.json", "MODE": "only"}, "only"),
+        ({"MODE": "off"}, "off"),
+    ],
+)
+def test_in_production_pages_run_only_what_is_kept_if_anything_is(
+    environment: dict[str, str], mode: str
+) -> None:
+    names = {
+        "FILE": "COUNTERFOIL_STOREFRONT_PERSISTED_OPERATIONS_FILE",
+        "MODE": "COUNTERFOIL_STOREFRONT_PERSISTED_OPERATIONS",
+        "GRAPHIQL": "COUNTERFOIL_GRAPHIQL",
+    }
+
+    settings = Settings.read({names[name]: value for name, value in environment.items()})
+
+    assert settings.storefront_mode == mode

@@ -17,7 +17,15 @@ from strawberry.schema.config import StrawberryConfig
 
 from core.errors import Broken, Rejected, Unavailable
 from schema.directives import Cost, Public, Requires, Scope
-from schema.endpoint import GraphQLEndpoint, HttpRequest, Limits, Unauthenticated
+from schema.endpoint import (
+    Admission,
+    Budget,
+    GraphQLEndpoint,
+    HttpRequest,
+    Limits,
+    PersistedOperations,
+    Unauthenticated,
+)
 from schema.scalars import SCALARS, MinorUnits
 
 FREE = Public(reason="a sample")
@@ -218,6 +226,9 @@ class Client:
     limits: Limits = field(default_factory=Limits)
     production: bool = False
     log: list[str] = field(default_factory=list)
+    admission: Admission | None = None
+    budget: Budget | None = None
+    persisted: PersistedOperations | None = None
 
     def __post_init__(self) -> None:
         self.endpoint = GraphQLEndpoint(
@@ -226,6 +237,9 @@ class Client:
             context=lambda _request, caller: Context(caller, self.log),  # type: ignore[arg-type] # our authenticator made it
             limits=self.limits,
             production=self.production,
+            admission=self.admission,
+            budget=self.budget,
+            persisted=self.persisted,
         )
 
     async def authenticate(self, request: HttpRequest) -> SampleCaller:

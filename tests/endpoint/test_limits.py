@@ -13,6 +13,7 @@ from schema.endpoint.documents import DocumentStore, Prepared
 from schema.endpoint.problems import Refusal
 from schema.endpoint.rules import read_rules
 from tests.endpoint.sample import Client, a_schema, codes
+from tests.endpoint.test_sockets import initialised
 
 REFUSAL_SECONDS_MAX = 0.05
 
@@ -257,6 +258,30 @@ def test_a_refused_document_is_prepared_once_too() -> None:
 
     assert store.get("{ nope }", None) is store.get("{ nope }", None)
     assert (store.hits, store.misses) == (1, 1)
+
+
+@pytest.mark.parametrize("text", ["{ nope }", "{ hello", "{ hello }" * 1_000])
+def test_a_refusal_that_is_kept_keeps_nothing_of_the_parser(text: str) -> None:
+    refused = a_store().get(text, None)
+
+    assert isinstance(refused, Refusal)
+    assert (refused.__context__, refused.__cause__, refused.__traceback__) == (None, None, None)
+
+
+async def test_a_refusal_that_is_kept_does_not_hold_on_to_a_request() -> None:
+    client = Client()
+
+    await client.query("{ nope }")
+    async with initialised(client) as wire:
+        wire.subscribe("subscription { nope }")
+        assert (await wire.hear())["type"] == "error"
+
+    documents = client.endpoint.documents
+    kept = [documents.get(text, None) for text in ("{ nope }", "subscription { nope }")]
+    assert documents.hits == 2
+    for refusal in kept:
+        assert isinstance(refusal, Refusal)
+        assert (refusal.__traceback__, refusal.__context__) == (None, None)
 
 
 def test_the_operation_name_is_part_of_the_key() -> None:

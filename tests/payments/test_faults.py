@@ -221,8 +221,8 @@ async def test_a_stale_claim_of_a_finished_operation_does_nothing(world: World) 
 class UncertainDatabase(Database):
     """Loses the connection while committing: what was written is there, but nobody says so."""
 
-    async def run(self, tenant_id: int, work: Any) -> Any:
-        await super().run(tenant_id, work)
+    async def run(self, tenant_id: int, work: Any, *, patient: bool = False) -> Any:
+        await super().run(tenant_id, work, patient=patient)
         raise CommitOutcomeUnknown
 
 

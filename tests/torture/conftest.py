@@ -5,7 +5,7 @@ Without SCALE in the environment nothing here is collected: the ordinary suite s
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -33,11 +33,17 @@ def launch(
 ) -> Launch:
     """A fleet on a database of its own."""
 
-    def make(*, apis: int = 2, workers: int = 1, root: Path = ROOT) -> Fleet:
+    def make(
+        *,
+        apis: int = 2,
+        workers: int = 1,
+        root: Path = ROOT,
+        extra: Mapping[str, str] | None = None,
+    ) -> Fleet:
         name = clone_database()
         app, admin = server_addresses.of("app", name), server_addresses.of("admin", name)
         folder = tmp_path_factory.mktemp(name)
-        return Fleet(app, admin, folder, apis=apis, workers=workers, root=root)
+        return Fleet(app, admin, folder, apis=apis, workers=workers, root=root, extra=extra or {})
 
     return make
 

@@ -171,6 +171,8 @@ class Fleet:
             "COUNTERFOIL_PROVIDER_CALL_BUDGET_SECONDS": str(CALL_BUDGET_SECONDS),
             "COUNTERFOIL_LOG_FORMAT": "json",
             "COUNTERFOIL_LOG_LEVEL": "warning",
+            # What a process bears is looked for here, not what one key may have of it.
+            "COUNTERFOIL_KEY_COST_PER_MINUTE": "0",
             **self.extra,
         }
 

@@ -152,6 +152,19 @@ class Shop:
             await asyncio.sleep(wait_ms / 1000)
         return Reply(f"HTTP {answer.status}", parsed)
 
+    async def try_once(self, key: str) -> Answer:
+        """A payment, sent once whatever is answered. Raises: NoAnswer."""
+        asked = {
+            "idempotencyKey": key,
+            "amount": {"amountMinor": "1000", "currency": "EUR"},
+            "method": {"token": "tok_success"},
+        }
+        return await self.send({"query": CREATE, "variables": {"input": asked}})
+
+    async def send(self, request: object, path: str = "/graphql") -> Answer:
+        """Any request of this shop's server. Raises: NoAnswer."""
+        return await self.fleet.wires[0].post(path, orjson.dumps(request), self.headers)
+
     # ---- what a provider does
 
     @property
@@ -170,16 +183,20 @@ class Shop:
 
     async def deliver(self, body: bytes, signature: str, *, via: int = 0) -> Answer:
         """A webhook to the first account; again if it was too busy. Raises: NoAnswer."""
-        wire = self.fleet.wires[via % len(self.fleet.wires)]
-        path = f"/webhooks/{self.name_at_simulator(self.first)}"
-        headers = {"Simulator-Signature": signature, "Content-Type": "application/json"}
         for _ in range(TOO_BUSY_MAX):
-            answer = await wire.post(path, body, headers)
+            answer = await self.deliver_once(body, signature, via=via)
             if answer.status != 503:
                 break
             self.told_to_wait += 1
             await asyncio.sleep(0.5)
         return answer
+
+    async def deliver_once(self, body: bytes, signature: str, *, via: int = 0) -> Answer:
+        """A webhook to the first account. Raises: NoAnswer."""
+        wire = self.fleet.wires[via % len(self.fleet.wires)]
+        path = f"/webhooks/{self.name_at_simulator(self.first)}"
+        headers = {"Simulator-Signature": signature, "Content-Type": "application/json"}
+        return await wire.post(path, body, headers)
 
     async def call_back(self, base_url: str | None = None) -> None:
         """Have the simulator call back there; by default the first API process."""

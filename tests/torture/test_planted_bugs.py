@@ -15,7 +15,7 @@ import pytest
 from tests.torture.conftest import Launch, recorded
 from tests.torture.fleet import ROOT
 from tests.torture.results import Violated
-from tests.torture.scenarios import keys, limits, unknown, webhooks
+from tests.torture.scenarios import hostile, keys, limits, unknown, webhooks
 from tests.torture.shop import Shop, open_shop
 
 pytestmark = pytest.mark.timeout(300)
@@ -100,6 +100,30 @@ PLANTED = (
         "        operation = _retry_later(services, change, sending, operation)\n",
         lambda shop: unknown.late_answers_after_a_lost_lease(shop, 8),
         "answers that came late were dropped",
+    ),
+    Planted(
+        "documents without limits",
+        "schema/endpoint/documents.py",
+        "        check_limits(document, self._limits)\n",
+        "",
+        lambda shop: hostile.hostile_documents(shop, 12),
+        "something ran|of CPU|HTTP 5|refusal",
+    ),
+    Planted(
+        "headers without an end",
+        "counterfoil/slow_clients.py",
+        "    header_seconds: ClassVar[float] = 5.0\n",
+        "    header_seconds: ClassVar[float] = 500.0\n",
+        lambda shop: hostile.slow_connections(shop, 3),
+        "slow connections were not cut",
+    ),
+    Planted(
+        "bad JSON not foreseen",
+        "schema/endpoint/request.py",
+        '    except (ValueError, RecursionError):\n        raise bad_request("BAD_JSON"',
+        '    except RecursionError:\n        raise bad_request("BAD_JSON"',
+        lambda shop: hostile.malformed_bodies(shop, 200),
+        "HTTP 500",
     ),
 )
 

@@ -8,12 +8,11 @@ this class.
 
 import base64
 import binascii
-import difflib
 import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
@@ -27,18 +26,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from core.errors import Rejected
+from counterfoil.environment import explain, from_environment, is_secret, variable_of
 
-PREFIX = "COUNTERFOIL_"
-NOT_SETTINGS = frozenset(
-    {
-        "COUNTERFOIL_CI_NO_SKIPS",  # the test suite's
-        "COUNTERFOIL_SCREENSHOTS",  # the test suite's
-        "COUNTERFOIL_SIMULATOR_PUBLIC_URL",  # the simulator's
-    }
-)
 LEASE_MARGIN_SECONDS_MIN = 2.0
 
 
@@ -379,11 +371,13 @@ class Settings(BaseModel):
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:
         """Settings from environment variables. Raises: InvalidSettings, naming each variable."""
-        given, problems = _from_environment(os.environ if environment is None else environment)
+        given, problems = from_environment(
+            cls.model_fields, os.environ if environment is None else environment
+        )
         try:
             settings = cls(**given)
         except ValidationError as error:
-            problems.extend(_explain(problem) for problem in error.errors(include_input=False))
+            problems.extend(explain(problem) for problem in error.errors(include_input=False))
             raise InvalidSettings(*problems) from None
         if problems:
             raise InvalidSettings(*problems)
@@ -453,63 +447,6 @@ def _decode_key(text: str) -> bytes:
     return key
 
 
-def is_secret(field: str) -> bool:
-    """Whether a field is never printed and may come from a file."""
-    return _mentions(Settings.model_fields[field].annotation, SecretStr)
-
-
-def _mentions(annotation: Any, wanted: type) -> bool:
-    return annotation is wanted or any(_mentions(part, wanted) for part in get_args(annotation))
-
-
-def variable_of(field: str) -> str:
-    """The environment variable of a field."""
-    return f"{PREFIX}{field.upper()}"
-
-
-def _from_environment(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    given: dict[str, Any] = {}
-    problems: list[str] = []
-    known = {variable_of(field): field for field in Settings.model_fields}
-    files = {f"{variable}_FILE": field for variable, field in known.items() if is_secret(field)}
-    for variable, value in sorted(environment.items()):
-        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS or not value:
-            continue  # an empty variable is an unset one: compose files write them so
-        field = known.get(variable) or files.get(variable)
-        if field is None:
-            problems.append(f"{variable}: there is no such setting{_did_you_mean(variable, known)}")
-        elif field in given:
-            problems.append(f"{variable}: {variable_of(field)} is given as well; set only one")
-        elif variable in files:
-            _read_file(variable, value, field, given, problems)
-        else:
-            given[field] = value
-    if "database_url" not in given and environment.get("DATABASE_URL"):
-        given["database_url"] = environment["DATABASE_URL"]
-    return given, problems
-
-
-def _read_file(
-    variable: str, path: str, field: str, given: dict[str, Any], problems: list[str]
-) -> None:
-    try:
-        given[field] = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        problems.append(f"{variable}: cannot read {path}: {reason}")
-
-
-def _did_you_mean(variable: str, known: Mapping[str, str]) -> str:
-    close = difflib.get_close_matches(variable, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _explain(problem: ErrorDetails) -> str:
-    where = str(problem["loc"][0]) if problem["loc"] else "settings"
-    message = problem["msg"]
-    return f"{variable_of(where)}: {message[0].lower()}{message[1:]}"
-
-
 def settings_table() -> Iterator[str]:
     """The Markdown table of docs/settings.md, line by line."""
     yield "| variable | default | meaning |"
@@ -517,7 +454,7 @@ def settings_table() -> Iterator[str]:
     for field, definition in Settings.model_fields.items():
         default = definition.default
         shown = "" if default is None or default == "" else f"`{_plain(default)}`"
-        name = f"`{variable_of(field)}`" + (" (or `…_FILE`)" if is_secret(field) else "")
+        name = f"`{variable_of(field)}`" + (" (or `…_FILE`)" if is_secret(definition) else "")
         yield f"| {name} | {shown} | {definition.description} |"
 
 

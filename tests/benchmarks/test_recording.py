@@ -8,13 +8,14 @@ from benchmarks.recording import KEY, Call, Script, Statement
 from core.identifiers import encode, new_id
 
 ACCOUNT = UUID("01890a5d-ac96-774b-bcce-b302099a8057")  # made long before
+BEGAN_MS = time.time_ns() // 1_000_000
 PAYMENT, OPERATION = new_id(), new_id()
 REFERENCE = "sp_0123456789abcdef"
 
 
 def a_script() -> Script:
     return Script(
-        began_ms=time.time_ns() // 1_000_000 - 60_000,
+        began_ms=BEGAN_MS,
         steps=[
             Statement("BEGIN; SET LOCAL app.tenant = '1'", ()),
             Statement("SELECT 1 FROM provider_account WHERE id = $1", (ACCOUNT,)),

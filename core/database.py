@@ -10,7 +10,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar, cast
 
 import asyncpg
 import orjson
@@ -19,6 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from core.errors import Unavailable
@@ -122,6 +123,15 @@ class Database:
             },
         )
         return cls(pool, engine, settings)
+
+    def connections(self) -> dict[str, tuple[int, int]]:
+        """How many connections of each pool are lent, and how many there may be."""
+        lent = self.pool.get_size() - self.pool.get_idle_size()
+        reading = cast("QueuePool", self._engine.pool)
+        return {
+            "writing": (lent, self._settings.pool_size),
+            "reading": (reading.checkedout(), reading.size()),
+        }
 
     async def close(self) -> None:
         """Give every connection back; a connection still in use is cut after five seconds."""

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from core.clock import SystemClock
 from core.telemetry import correlation_id, new_registry
 from counterfoil.access import ApiCaller, authenticator
+from counterfoil.figures import HttpMetrics, Measure
 from counterfoil.graphiql import Graphiql
 from counterfoil.http import (
     AccessLog,
@@ -85,6 +86,7 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
             WebSocketRoute("/graphql", endpoint),
         ],
         middleware=[
+            Middleware(Measure, metrics=HttpMetrics(metrics), clock=SystemClock()),
             Middleware(CorrelationId),
             Middleware(AccessLog, clock=SystemClock()),
             Middleware(SecurityHeaders),
@@ -130,8 +132,7 @@ class _Serving:
 
     async def ask_database(self) -> None:
         """Raises unless the database answers."""
-        async with self.opened.database.unit_of_work(None) as tx:
-            await tx.execute("SELECT 1")
+        await self.opened.ask_database()
 
     async def take_webhook(self, request: Request) -> Response:
         """One callback of a provider. Raises nothing a provider would see as our fault but 503."""

@@ -20,6 +20,7 @@ import uvicorn
 
 from core.errors import Unavailable
 from core.telemetry import configure_logging
+from counterfoil.addresses import AddressTaken, bound
 from counterfoil.greeting import greeting
 from counterfoil.health_check import answers
 from counterfoil.layout import ROOT
@@ -36,12 +37,6 @@ SIMULATOR_STOP_SECONDS: Final = 3.0
 HEARTBEAT_SECONDS: Final = 5.0
 
 log = structlog.get_logger("counterfoil.serving")
-
-
-class AddressTaken(Unavailable):
-    """The address is taken by another program."""
-
-    code = "ADDRESS_TAKEN"
 
 
 class SimulatorFailed(Unavailable):
@@ -148,24 +143,6 @@ def stop_by_signal() -> Iterator[None]:
         signal.signal(number, stop)
     with suppress(_Stopped):
         yield
-
-
-@contextmanager
-def bound(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket bound to our address. Raises: AddressTaken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise AddressTaken(
-            address=f"{host}:{port}", reason=error.strerror, remedy="set COUNTERFOIL_PORT"
-        ) from error
-    listener.set_inheritable(True)
-    with listener:
-        yield listener
 
 
 def wants_demo(settings: Settings) -> bool:

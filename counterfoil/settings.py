@@ -38,6 +38,11 @@ NOT_SETTINGS = frozenset(
     }
 )
 LEASE_MARGIN_SECONDS_MIN = 2.0
+_BY_CONVENTION = {
+    "database_url": "DATABASE_URL",
+    "otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT",
+}
+"""What other programs call these; read when our own variable is not set."""
 
 
 class InvalidSettings(Rejected):
@@ -113,6 +118,11 @@ class Settings(BaseModel):
     worker_concurrency: int = Field(
         default=16, ge=1, le=1000, description="Operations one worker process carries out at once."
     )
+    worker_port: Port | None = Field(
+        default=None,
+        description="Port on `HOST` where `work` serves `/metrics`, `/livez` and `/readyz`. "
+        "Unset: none. (`serve` has them on its own port.)",
+    )
     lease_seconds: Seconds = Field(
         default=35.0, description="How long a claimed operation belongs to its worker."
     )
@@ -161,6 +171,12 @@ class Settings(BaseModel):
     shutdown_seconds: Seconds = Field(
         default=10.0,
         description="How long running requests and operations may take to end at a stop.",
+    )
+    otlp_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="Where traces are sent, by OTLP over HTTP: `http://collector:4318`. Unset: no "
+        "traces. Plain `OTEL_EXPORTER_OTLP_ENDPOINT` is respected too.",
     )
     log_format: Literal["console", "json"] = Field(
         default="console", description="How log lines look."
@@ -282,8 +298,9 @@ def _from_environment(environment: Mapping[str, str]) -> tuple[dict[str, Any], l
             _read_file(variable, value, field, given, problems)
         else:
             given[field] = value
-    if "database_url" not in given and environment.get("DATABASE_URL"):
-        given["database_url"] = environment["DATABASE_URL"]
+    for field, variable in _BY_CONVENTION.items():
+        if field not in given and environment.get(variable):
+            given[field] = environment[variable]
     return given, problems
 
 

@@ -13,6 +13,8 @@ from core.clock import SystemClock
 from core.crypto import Vault
 from core.database import Database, DatabaseSettings
 from counterfoil.breaker_reports import BreakerReports
+from counterfoil.figures import WaitingMetrics, count_process, keep_watching_loop
+from counterfoil.figures import keep_measuring as keep_measuring_work
 from counterfoil.settings import Settings
 from events import EventMetrics, Feed, Sequencer, keep_measuring
 from gateways.breaker import Breakers
@@ -41,6 +43,11 @@ class Product:
     sequencer: Sequencer
     feed: Feed
 
+    async def ask_database(self) -> None:
+        """Raises unless the database answers."""
+        async with self.database.unit_of_work(None) as tx:
+            await tx.execute("SELECT 1")
+
 
 def built_in_adapters() -> Registry:
     """Our own adapters and those other packages bring. Raises: AdapterRefused."""
@@ -56,11 +63,15 @@ async def open_product(settings: Settings, metrics: CollectorRegistry) -> AsyncI
     try:
         async with make_client() as client, asyncio.TaskGroup() as tasks:
             reports = BreakerReports()
+            count_process(metrics, database)
+            waiting = WaitingMetrics(metrics)
             product = _wire(settings, database, client, metrics, reports)
             beside = [
                 tasks.create_task(reports.write(database), name="breaker-reports"),
                 tasks.create_task(keep_measuring(database, product.event_metrics), name="lag"),
                 tasks.create_task(product.feed.follow(), name="feed"),
+                tasks.create_task(keep_measuring_work(database, waiting), name="figures"),
+                tasks.create_task(keep_watching_loop(metrics), name="loop-lag"),
             ]
             try:
                 yield product

@@ -23,6 +23,7 @@ from sqlalchemy.pool import QueuePool
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from core.errors import Unavailable
+from core.tracing import span
 
 Tx: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 """The handle of an open unit of work."""
@@ -148,15 +149,17 @@ class Database:
         `None` is for the definer functions, which find out who the tenant is; with it no row of
         any table is visible. Raises: DatabaseUnavailable (nothing written), CommitOutcomeUnknown.
         """
-        try:
-            connection = await self.pool.acquire(timeout=self._settings.acquire_timeout_seconds)
-        except _CONNECTION_LOST as error:
-            raise DatabaseUnavailable from error
-        try:
-            async with _transaction(connection, tenant_id):
-                yield connection
-        finally:
-            await self.pool.release(connection)
+        with span("unit_of_work") as traced:
+            try:
+                connection = await self.pool.acquire(timeout=self._settings.acquire_timeout_seconds)
+            except _CONNECTION_LOST as error:
+                raise DatabaseUnavailable from error
+            try:
+                async with _transaction(connection, tenant_id):
+                    yield connection
+                traced.note(committed=True)
+            finally:
+                await self.pool.release(connection)
 
     async def run(self, tenant_id: int, work: Callable[[Tx], Awaitable[Result]]) -> Result:
         """Run `work` in a unit of work, again (at most 5 times, with jitter) if it lost a conflict.

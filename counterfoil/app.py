@@ -32,6 +32,7 @@ from counterfoil.http import (
     CorrelationId,
     Health,
     SecurityHeaders,
+    Trace,
     health_routes,
 )
 from counterfoil.settings import Settings
@@ -88,6 +89,7 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
         middleware=[
             Middleware(Measure, metrics=HttpMetrics(metrics), clock=SystemClock()),
             Middleware(CorrelationId),
+            Middleware(Trace),
             Middleware(AccessLog, clock=SystemClock()),
             Middleware(SecurityHeaders),
             Middleware(BodyLimit, bytes_max=settings.webhook_bytes_max),

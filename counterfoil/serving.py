@@ -27,6 +27,7 @@ from counterfoil.layout import ROOT
 from counterfoil.settings import Settings
 from counterfoil.slow_clients import ImpatientProtocol, ImpatientSocket
 from counterfoil.startup import prepared
+from counterfoil.traces import traced
 from counterfoil.watchdog import dismiss, undisturbed, watch
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def serve(settings: Settings, *, with_worker: bool) -> None:
             # It comes up beside the database and our imports, not after them.
             settings, simulator_is_up = stack.enter_context(with_simulator(settings))
         settings = stack.enter_context(prepared(settings))
+        stack.enter_context(traced(settings))
         server = _Server(uvicorn_config(settings, with_worker=with_worker), settings)
         if simulator_is_up is not None:
             simulator_is_up()
@@ -82,7 +84,7 @@ def serve(settings: Settings, *, with_worker: bool) -> None:
 def work(settings: Settings) -> None:
     """Do background work until SIGINT or SIGTERM."""
     configure_logging(settings.log_format, settings.log_level)
-    with stop_by_signal(), prepared(settings) as completed:
+    with stop_by_signal(), prepared(settings) as completed, traced(settings):
         asyncio.run(_work_until_told(completed))
 
 

@@ -13,6 +13,7 @@ from core.crypto import Vault
 from core.database import Database
 from core.errors import CounterfoilError
 from core.identifiers import MalformedId, decode
+from core.tracing import note
 from gateways.accounts import ProviderAccount
 from gateways.dispatcher import Dispatcher
 from gateways.port import BadSignature, CallbackRequest, StaleSignature, Unparseable
@@ -95,6 +96,7 @@ class Receiver:
                 tx, tenant_id, account.id, request, events or [not_understood(request)], correlation
             )
         self.metrics.received.labels(account.adapter, "accepted" if new else "duplicate").inc()
+        note(adapter=account.adapter, new_events=new)
         if new:
             self.arrived.set()
         return ACCEPTED

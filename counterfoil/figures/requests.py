@@ -1,11 +1,10 @@
 """HTTP requests by route and status. The route is a template, so that ids are no labels."""
 
-from collections.abc import Mapping
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.clock import Clock
+from counterfoil.http import route_of
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -62,16 +61,3 @@ class Measure:
                 method = scope["method"] if scope["method"] in _METHODS else "other"
                 self._metrics.requests.labels(route, method, str(status)).inc()
                 self._metrics.seconds.labels(route).observe(self._clock.monotonic() - started)
-
-
-def route_of(scope: Scope | Mapping[str, object]) -> str:
-    """The template of the route that answered: `/webhooks/{account}`; "unmatched" if none did."""
-    if "endpoint" not in scope:
-        return "unmatched"
-    path, params = str(scope["path"]), scope.get("path_params")
-    assert isinstance(params, Mapping)
-    for name, value in params.items():
-        if "/" in str(value):  # the rest of the path, whatever it is
-            return f"{path.removesuffix(str(value))}{{{name}}}"
-    names = {str(value): f"{{{name}}}" for name, value in params.items()}
-    return "/".join(names.get(part, part) for part in path.split("/"))

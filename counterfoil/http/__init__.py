@@ -1,12 +1,19 @@
 """What stands around every route: correlation id, access log, security headers, body cap, health.
 
-    CorrelationId → AccessLog → SecurityHeaders → BodyLimit → routes
+    CorrelationId → Trace → AccessLog → SecurityHeaders → BodyLimit → routes
 
 Plain ASGI: nothing is buffered, a response that streams keeps streaming.
 """
 
 from counterfoil.http.health import Health, health_routes
-from counterfoil.http.middleware import AccessLog, BodyLimit, CorrelationId, SecurityHeaders
+from counterfoil.http.middleware import (
+    AccessLog,
+    BodyLimit,
+    CorrelationId,
+    SecurityHeaders,
+    Trace,
+)
+from counterfoil.http.routes import route_of
 
 __all__ = [
     "AccessLog",
@@ -14,5 +21,7 @@ __all__ = [
     "CorrelationId",
     "Health",
     "SecurityHeaders",
+    "Trace",
     "health_routes",
+    "route_of",
 ]

@@ -13,6 +13,7 @@ from strawberry.execution.is_awaitable import optimized_is_awaitable
 
 from core.errors import Unavailable
 from core.telemetry import accept_correlation_id, correlation, correlation_id, is_correlated
+from core.tracing import note
 from schema.endpoint.answer import (
     Answer,
     answer_internal,
@@ -122,6 +123,7 @@ class GraphQLEndpoint:
         except ClientGone:
             return
         body, answer = _write(answer)
+        note(**{"graphql.outcome": answer.outcome})
         if self._metrics:
             self._metrics.observe(answer.outcome, time.perf_counter() - started, self.documents)
         headers = {"x-correlation-id": correlation_id(), "vary": "accept", **answer.headers}
@@ -158,6 +160,10 @@ class GraphQLEndpoint:
             allow = {"allow": "POST"}
             raise HttpProblem(405, "METHOD_NOT_ALLOWED", "Send mutations by POST.", allow)
         cost = prepared.admit(asked.variables, caller, self._limits)
+        name = prepared.operation.name
+        note(
+            **{"graphql.operation": name.value if name else None, "graphql.cost": cost["requested"]}
+        )
         if prepared.is_subscription:
             message = "Subscribe over WebSocket, subprotocol graphql-transport-ws, at this address."
             raise Refusal.because("SUBSCRIPTION_NOT_SUPPORTED", message)

@@ -3,6 +3,7 @@
 /graphql  /storefront/graphql     our GraphQL endpoint, two views of one schema; WebSockets too
 /graphiql                         the developer's page, from our own origin
 /webhooks/{provider_account}      where providers call back
+/errors                           what each code means
 /livez /readyz /metrics           for whoever runs us
 """
 
@@ -24,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from core.clock import SystemClock
 from core.telemetry import correlation_id, new_registry
 from counterfoil.access import ApiCaller, authenticator
+from counterfoil.errors_page import errors_routes
 from counterfoil.figures import HttpMetrics, Measure
 from counterfoil.graphiql import Graphiql
 from counterfoil.http import (
@@ -80,6 +82,7 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
         routes=[
             *graphiql.routes(),
             *health_routes(health, metrics),
+            *errors_routes(),
             Route("/webhooks/{account}", serving.take_webhook, methods=["POST"]),
             Route("/storefront/graphql", browser_endpoint),
             Route("/graphql", _Asgi(graphiql.for_browsers(endpoint))),

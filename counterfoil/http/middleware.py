@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import structlog
@@ -13,6 +13,7 @@ from core.clock import Clock
 from core.telemetry import accept_correlation_id, correlation, correlation_id
 from core.tracing import Flow, root_span
 from counterfoil.http.routes import route_of
+from schema.error_catalogue import docs_of
 
 log = structlog.get_logger("counterfoil.access")
 
@@ -188,7 +189,7 @@ class BodyLimit:
 
 
 async def _refuse(send: Send, status: HTTPStatus, code: str, message: str) -> None:
-    extensions: dict[str, Any] = {"code": code, "correlationId": correlation_id()}
+    extensions = {"code": code, "docs": docs_of(code), "correlationId": correlation_id()}
     body = orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
     headers = [
         (b"content-type", b"application/json"),

@@ -6,11 +6,13 @@ storefront   /storefront/graphql    what a browser with a client secret may do, 
 """
 
 import strawberry
+from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
 from schema.directives import Requires
+from schema.examples import with_example
 from schema.ledger import Entry, Hold, Transaction
 from schema.mutation import Mutation
 from schema.payments import PaymentAttempt, ProviderOperation
@@ -63,7 +65,15 @@ def build() -> tuple[strawberry.Schema, strawberry.Schema]:
     storefront = Storefront(
         query=Query, mutation=Mutation, subscription=Subscription, config=_config()
     )
+    for view in (full, storefront):
+        _add_examples(view._schema)  # noqa: SLF001 - Strawberry's way to it
     return full, storefront
+
+
+def _add_examples(view: GraphQLSchema) -> None:
+    for root in (view.query_type, view.mutation_type, view.subscription_type):
+        for name, field in root.fields.items() if root else ():
+            field.description = with_example(name, field.description or "")
 
 
 def export_sdl() -> str:

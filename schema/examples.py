@@ -34,7 +34,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "account": """{
   account(path: "income:sales") { balance { posted { decimal currency } } }
 }""",
-    "accounts": "{ accounts(first: 50) { nodes { path balance { posted { decimal currency } } } } }",
+    "accounts": "{ accounts(first: 50) { nodes { path balance { posted { decimal } } } } }",
     "balances": '{ balances(pathPrefix: "income:") { posted { decimal currency } } }',
     "transaction": """{
   transaction(id: "txn_01k…") {

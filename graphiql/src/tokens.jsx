@@ -1,22 +1,18 @@
 import { useGraphiQL } from '@graphiql/react';
 
+import { withToken } from './tabs.js';
 import tokens from './tokens.json';
-
-const TOKEN = /("token"\s*:\s*)"[^"]*"/;
 
 /** What each test token makes the simulated provider do; one click puts it into the variables. */
 function Tokens() {
   const editor = useGraphiQL((state) => state.variableEditor);
-  const use = (token) => {
-    const text = editor?.getValue() ?? '';
-    if (TOKEN.test(text)) editor.setValue(text.replace(TOKEN, `$1"${token}"`));
-  };
+  const use = (token) => editor?.setValue(withToken(editor.getValue(), token));
   return (
     <section className="tokens">
       <h2>Test tokens</h2>
       <p>
-        What each makes the simulated provider do. Click one to put it into the variables of this
-        tab; give a new <code>idempotencyKey</code> with it.
+        What each makes the simulated provider do. Click one to put it, with a fresh{' '}
+        <code>idempotencyKey</code>, into the variables of this tab.
       </p>
       <ul>
         {tokens.map(({ token, does }) => (

@@ -3,6 +3,7 @@
 import asyncio
 import enum
 import os
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -310,11 +311,16 @@ async def test_a_test_token_is_explained_and_put_into_the_variables(page_data_di
         await panel.wait_for()
         tokens = await panel.locator("li button").all_inner_texts()
         await keep_screenshot(page, "tokens")
+        before = await text_of(page, ".graphiql-editor-tool")
         await panel.get_by_role("button", name="tok_timeout_after").click()
         await expect(page.locator(".graphiql-editor-tool")).to_contain_text("tok_timeout_after")
+        after = await text_of(page, ".graphiql-editor-tool")
         help_link = await page.get_by_role("link", name="error code").get_attribute("href")
 
     assert tokens == [f"tok_{behaviour}" for behaviour in Behaviour]
+    keys = [re.findall(r"graphiql-[0-9a-f]+", text) for text in (before, after)]
+    assert keys[0] != keys[1], "another token is another intent"
+    assert all(len(found) == 1 for found in keys)
     assert help_link == "/errors"
     assert seen.complaints == []
 

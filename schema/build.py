@@ -8,6 +8,8 @@ storefront   /storefront/graphql    what a browser with a client secret may do, 
 import strawberry
 from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.schema_directive import StrawberrySchemaDirective
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
@@ -67,6 +69,7 @@ def build() -> tuple[strawberry.Schema, strawberry.Schema]:
     )
     for view in (full, storefront):
         _add_examples(view._schema)  # noqa: SLF001 - Strawberry's way to it
+        _describe_directives(view._schema)  # noqa: SLF001 - as above
     return full, storefront
 
 
@@ -74,6 +77,15 @@ def _add_examples(view: GraphQLSchema) -> None:
     for root in (view.query_type, view.mutation_type, view.subscription_type):
         for name, field in root.fields.items() if root else ():
             field.description = with_example(name, field.description or "")
+
+
+def _describe_directives(view: GraphQLSchema) -> None:
+    """Strawberry leaves out what the arguments of directives are for."""
+    for directive in view.directives:
+        behind = directive.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+        if isinstance(behind, StrawberrySchemaDirective):
+            for field in behind.fields:
+                directive.args[field.python_name].description = field.description
 
 
 def export_sdl() -> str:

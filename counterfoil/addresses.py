@@ -14,8 +14,8 @@ class AddressTaken(Unavailable):
 
 
 @contextmanager
-def bound(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket bound to our address. Raises: AddressTaken."""
+def bound(host: str, port: int, setting: str = "COUNTERFOIL_PORT") -> Iterator[socket.socket]:
+    """A socket bound to our address, which is a `setting`. Raises: AddressTaken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     try:
@@ -24,7 +24,7 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
     except OSError as error:
         listener.close()
         raise AddressTaken(
-            address=f"{host}:{port}", reason=error.strerror, remedy="set COUNTERFOIL_PORT"
+            address=f"{host}:{port}", reason=error.strerror, remedy=f"set {setting}"
         ) from error
     listener.set_inheritable(True)
     with listener:

@@ -36,7 +36,7 @@ async def reporting(product: Product, metrics: CollectorRegistry) -> AsyncIterat
         yield
         return
     health = Health({"database": product.ask_database})
-    with bound(settings.host, settings.worker_port) as listener:
+    with bound(settings.host, settings.worker_port, "COUNTERFOIL_WORKER_PORT") as listener:
         server = _Server(_config(Starlette(routes=health_routes(health, metrics))))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve(sockets=[listener]), name="reporting")

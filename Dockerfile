@@ -14,7 +14,7 @@ RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sb
  && install -d -o counterfoil -g counterfoil -m 0755 /run/counterfoil/admin
 WORKDIR /app
 COPY --from=build /app/.venv .venv
-COPY alembic.ini ./
+COPY alembic.ini pyproject.toml ./
 COPY graphiql graphiql
 COPY migrations migrations
 COPY core core

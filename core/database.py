@@ -10,7 +10,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar, cast
 
 import asyncpg
 import orjson
@@ -19,8 +19,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from core.errors import Unavailable
+from core.tracing import span
 
 Tx: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 """The handle of an open unit of work."""
@@ -145,6 +147,15 @@ class Database:
         )
         return cls(pool, engine, settings)
 
+    def connections(self) -> dict[str, tuple[int, int]]:
+        """How many connections of each pool are lent, and how many there may be."""
+        lent = self.pool.get_size() - self.pool.get_idle_size()
+        reading = cast("QueuePool", self._engine.pool)
+        return {
+            "writing": (lent, self._settings.pool_size),
+            "reading": (reading.checkedout(), reading.size()),
+        }
+
     async def close(self) -> None:
         """Give every connection back; a connection still in use is cut after five seconds."""
         await self._engine.dispose()
@@ -164,15 +175,18 @@ class Database:
         longer for a connection and for locks. Raises: DatabaseUnavailable (nothing written),
         CommitOutcomeUnknown.
         """
-        try:
-            connection = await self.pool.acquire(timeout=self._patience(tenant_id, patient=patient))
-        except _CONNECTION_LOST as error:
-            raise DatabaseUnavailable from error
-        try:
-            async with _transaction(connection, tenant_id, patient=patient):
-                yield connection
-        finally:
-            await self.pool.release(connection)
+        with span("unit_of_work") as traced:
+            try:
+                patience = self._patience(tenant_id, patient=patient)
+                connection = await self.pool.acquire(timeout=patience)
+            except _CONNECTION_LOST as error:
+                raise DatabaseUnavailable from error
+            try:
+                async with _transaction(connection, tenant_id, patient=patient):
+                    yield connection
+                traced.note(committed=True)
+            finally:
+                await self.pool.release(connection)
 
     def _patience(self, tenant_id: int | None, *, patient: bool) -> float:
         if patient:

@@ -4,6 +4,7 @@
 /graphiql                         the developer's page, from our own origin
 /webhooks/{provider_account}      where providers call back
 /return/{token}                   where shoppers come back from a provider's page
+/errors                           what each code means
 /livez /readyz /metrics           for whoever runs us
 """
 
@@ -25,6 +26,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from core.clock import SystemClock
 from core.telemetry import correlation_id, new_registry
 from counterfoil.access import ApiCaller, authenticator, storefront_authenticator
+from counterfoil.errors_page import errors_routes
+from counterfoil.figures import HttpMetrics, Measure
 from counterfoil.graphiql import Graphiql
 from counterfoil.http import (
     AccessLog,
@@ -34,6 +37,7 @@ from counterfoil.http import (
     Health,
     SameOriginSockets,
     SecurityHeaders,
+    Trace,
     health_routes,
 )
 from counterfoil.identity_provider import IdentityProvider, open_identity_provider
@@ -115,6 +119,7 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
         routes=[
             *graphiql.routes(),
             *health_routes(health, metrics),
+            *errors_routes(),
             Route("/webhooks/{account}", serving.take_webhook, methods=["POST"]),
             Route("/return/{token}", returning.come_back, methods=["GET", "POST"]),
             Route("/storefront/graphql", browser_view),
@@ -123,7 +128,9 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
             WebSocketRoute("/graphql", sockets),
         ],
         middleware=[
+            Middleware(Measure, metrics=HttpMetrics(metrics), clock=SystemClock()),
             Middleware(CorrelationId),
+            Middleware(Trace),
             Middleware(AccessLog, clock=SystemClock()),
             Middleware(SecurityHeaders),
             Middleware(BodyLimit, bytes_max=settings.webhook_bytes_max),
@@ -198,9 +205,8 @@ class _Serving:
         )
 
     async def ask_database(self) -> None:
-        """Raises unless the database answers. Too many requests do not make a process unready."""
-        async with self.opened.background.database.unit_of_work(None) as tx:
-            await tx.execute("SELECT 1")
+        """Raises unless the database answers."""
+        await self.opened.ask_database()
 
     async def take_webhook(self, request: Request) -> Response:
         """One callback of a provider. Raises nothing a provider would see as our fault but 503."""

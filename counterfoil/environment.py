@@ -17,6 +17,11 @@ NOT_SETTINGS = frozenset(
         "COUNTERFOIL_SIMULATOR_PUBLIC_URL",  # the simulator's
     }
 )
+BY_CONVENTION = {
+    "database_url": "DATABASE_URL",
+    "otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT",
+}
+"""What other programs call these; read when our own variable is not set."""
 
 
 def is_secret(field: FieldInfo) -> bool:
@@ -55,8 +60,9 @@ def from_environment(
             _read_file(variable, value, field, given, problems)
         else:
             given[field] = value
-    if "database_url" not in given and environment.get("DATABASE_URL"):
-        given["database_url"] = environment["DATABASE_URL"]
+    for field, variable in BY_CONVENTION.items():
+        if field not in given and environment.get(variable):
+            given[field] = environment[variable]
     return given, problems
 
 

@@ -1,4 +1,4 @@
-"""Writes what is made from code: docs/settings.md.
+"""Writes what is made from code: docs/settings.md and docs/errors.md.
 
 `python -m counterfoil.reference`, or `make docs`. The tests compare what is written with what
 would be.
@@ -7,6 +7,7 @@ would be.
 from collections.abc import Iterator
 from pathlib import Path
 
+from counterfoil.errors_page import errors_document
 from counterfoil.layout import ROOT
 from counterfoil.settings import settings_table
 
@@ -23,6 +24,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     """Every generated file with its text."""
     table = "\n".join(settings_table())
     yield ROOT / "docs" / "settings.md", f"{SETTINGS_INTRODUCTION}\n{table}\n"
+    yield ROOT / "docs" / "errors.md", errors_document()
 
 
 def write() -> None:

@@ -21,12 +21,14 @@ import uvicorn
 
 from core.errors import Unavailable
 from core.telemetry import configure_logging
+from counterfoil.addresses import AddressTaken, bound
 from counterfoil.greeting import greeting
 from counterfoil.health_check import answers
 from counterfoil.layout import ROOT
 from counterfoil.settings import Settings
 from counterfoil.slow_clients import ImpatientProtocol, ImpatientSocket
 from counterfoil.startup import prepared
+from counterfoil.traces import traced
 from counterfoil.watchdog import dismiss, undisturbed, watch
 
 if TYPE_CHECKING:
@@ -37,12 +39,6 @@ SIMULATOR_STOP_SECONDS: Final = 3.0
 HEARTBEAT_SECONDS: Final = 5.0
 
 log = structlog.get_logger("counterfoil.serving")
-
-
-class AddressTaken(Unavailable):
-    """The address is taken by another program."""
-
-    code = "ADDRESS_TAKEN"
 
 
 class SimulatorFailed(Unavailable):
@@ -76,6 +72,7 @@ def serve(settings: Settings, *, with_worker: bool) -> None:
             # It comes up beside the database and our imports, not after them.
             settings, simulator_is_up = stack.enter_context(with_simulator(settings))
         settings = stack.enter_context(prepared(settings))
+        stack.enter_context(traced(settings))
         server = _Server(uvicorn_config(settings, with_worker=with_worker), settings)
         if simulator_is_up is not None:
             simulator_is_up()
@@ -88,7 +85,7 @@ def serve(settings: Settings, *, with_worker: bool) -> None:
 def work(settings: Settings) -> None:
     """Do background work until SIGINT or SIGTERM."""
     configure_logging(settings.log_format, settings.log_level)
-    with stop_by_signal(), prepared(settings) as completed:
+    with stop_by_signal(), prepared(settings) as completed, traced(settings):
         asyncio.run(_work_until_told(completed))
 
 
@@ -153,24 +150,6 @@ def stop_by_signal() -> Iterator[None]:
         signal.signal(number, stop)
     with suppress(_Stopped):
         yield
-
-
-@contextmanager
-def bound(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket bound to our address. Raises: AddressTaken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise AddressTaken(
-            address=f"{host}:{port}", reason=error.strerror, remedy="set COUNTERFOIL_PORT"
-        ) from error
-    listener.set_inheritable(True)
-    with listener:
-        yield listener
 
 
 def wants_demo(settings: Settings) -> bool:

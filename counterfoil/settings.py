@@ -139,6 +139,11 @@ class Settings(BaseModel):
     worker_concurrency: int = Field(
         default=16, ge=1, le=1000, description="Operations one worker process carries out at once."
     )
+    worker_port: Port | None = Field(
+        default=None,
+        description="Port on `HOST` where `work` serves `/metrics`, `/livez` and `/readyz`. "
+        "Unset: none. (`serve` has them on its own port.)",
+    )
     lease_seconds: Seconds = Field(
         default=35.0, description="How long a claimed operation belongs to its worker."
     )
@@ -250,6 +255,12 @@ class Settings(BaseModel):
     shutdown_seconds: Seconds = Field(
         default=10.0,
         description="How long running requests and operations may take to end at a stop.",
+    )
+    otlp_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="Where traces are sent, by OTLP over HTTP: `http://collector:4318`. Unset: no "
+        "traces. Plain `OTEL_EXPORTER_OTLP_ENDPOINT` is respected too.",
     )
     log_format: Literal["console", "json"] = Field(
         default="console", description="How log lines look."

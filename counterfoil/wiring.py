@@ -14,6 +14,8 @@ from core.clock import SystemClock
 from core.crypto import Vault
 from core.database import Database, DatabaseSettings
 from counterfoil.breaker_reports import BreakerReports
+from counterfoil.figures import WaitingMetrics, count_process, keep_watching_loop
+from counterfoil.figures import keep_measuring as keep_measuring_work
 from counterfoil.settings import Settings
 from events import EventMetrics, Feed, Sequencer, keep_measuring
 from gateways.breaker import Breakers
@@ -44,6 +46,9 @@ class Databases:
     webhooks: Database
     background: Database
 
+    def by_name(self) -> dict[str, Database]:
+        return {"requests": self.requests, "webhooks": self.webhooks, "background": self.background}
+
 
 @dataclass(frozen=True, slots=True)
 class Product:
@@ -62,6 +67,11 @@ class Product:
     sequencer: Sequencer
     feed: Feed
 
+    async def ask_database(self) -> None:
+        """Raises unless the database answers. Too many requests do not make a process unready."""
+        async with self.background.database.unit_of_work(None) as tx:
+            await tx.execute("SELECT 1")
+
 
 def built_in_adapters() -> Registry:
     """Our own adapters and those other packages bring. Raises: AdapterRefused."""
@@ -79,10 +89,14 @@ async def open_product(settings: Settings, metrics: CollectorRegistry) -> AsyncI
         reports = BreakerReports()
         product = _wire(settings, databases, client, metrics, reports)
         database = databases.background
+        count_process(metrics, databases.by_name())
+        waiting = WaitingMetrics(metrics)
         beside = [
             tasks.create_task(reports.write(database), name="breaker-reports"),
             tasks.create_task(keep_measuring(database, product.event_metrics), name="lag"),
             tasks.create_task(product.feed.follow(), name="feed"),
+            tasks.create_task(keep_measuring_work(database, waiting), name="figures"),
+            tasks.create_task(keep_watching_loop(metrics), name="loop-lag"),
         ]
         try:
             yield product
@@ -117,6 +131,7 @@ async def _open_databases(settings: Settings) -> AsyncIterator[Databases]:
                     url,
                     pool_size=settings.webhook_pool_size,
                     acquire_timeout_seconds=WEBHOOK_ACQUIRE_SECONDS,
+                    stranger_timeout_seconds=WEBHOOK_ACQUIRE_SECONDS,
                 )
             ),
             background=await opened(DatabaseSettings(url, pool_size=settings.background_pool_size)),

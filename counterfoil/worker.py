@@ -8,6 +8,7 @@ import asyncio
 
 from core.claims import ClaimLoop
 from core.telemetry import new_registry
+from counterfoil.reporting import reporting
 from counterfoil.settings import Settings
 from counterfoil.wiring import Product, open_product
 from payments import PaymentWork
@@ -15,7 +16,8 @@ from payments import PaymentWork
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Work until `stop` is set, then let running work end."""
-    async with open_product(settings, new_registry()) as product:
+    metrics = new_registry()
+    async with open_product(settings, metrics) as product, reporting(product, metrics):
         await run_loops(product, stop)
 
 

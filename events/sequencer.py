@@ -23,7 +23,9 @@ import structlog
 
 from core.claims import full_jitter, wait_at_most
 from core.database import Database, Session
+from core.identifiers import new_id
 from core.killpoints import kill_point
+from core.tracing import Flow, moment, root_span
 from events.metrics import EventMetrics
 
 BATCH: Final = 500
@@ -87,12 +89,15 @@ class Sequencer:
 
     async def _number(self, session: Session) -> int:
         """One pass, one commit; how many events got a number."""
+        began_ns = moment()
         given: int = await session.fetchval("SELECT sequence_outbox($1)", BATCH)
         self._troubles = 0
         if given:
             kill_point("sequencer.numbered")
             self._metrics.numbered.inc(given)
-            self._numbered()
+            flow = Flow(str(new_id()), began_ns=began_ns)
+            with root_span("sequencer.pass", flow, numbered=given):
+                self._numbered()
         return given
 
 

@@ -19,6 +19,7 @@ import httpx
 import structlog
 
 from core.clock import Clock
+from core.tracing import Span, span
 from gateways.port import (
     BadRequest,
     Effect,
@@ -189,6 +190,25 @@ class Driver:
         request: httpx.Request,
         deadline: float,
     ) -> HttpResponse:
+        """Send within a span, which is told neither what was sent nor what came back."""
+        with span(
+            "provider_call",
+            "client",
+            account=caller.provider,
+            kind=caller.kind,
+            effect=call.effect.value,
+        ) as traced:
+            return await self._noted(prepared, caller, call, request, deadline, traced)
+
+    async def _noted(  # noqa: PLR0917 - a call and who watches it
+        self,
+        prepared: Prepared[Result],
+        caller: Caller,
+        call: HttpCall,
+        request: httpx.Request,
+        deadline: float,
+        traced: Span,
+    ) -> HttpResponse:
         """Send, and note what came of it, answered or not."""
         started_at, started = self.clock.now(), self.clock.monotonic()
         secrets = (*call.secrets, *caller.secrets)
@@ -218,6 +238,9 @@ class Driver:
                     started_at=started_at,
                     latency_ms=latency_ms,
                 )
+            )
+            traced.note(
+                outcome=error or "answered", status=None if response is None else response.status
             )
             log.info(
                 "provider_call",

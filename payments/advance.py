@@ -16,6 +16,8 @@ from typing import Final
 from core.claims import Claim, lease
 from core.database import CommitOutcomeUnknown, DatabaseUnavailable, Tx
 from core.killpoints import kill_point
+from core.telemetry import correlation
+from core.tracing import Flow, root_span
 from gateways.accounts import ProviderAccount
 from gateways.dispatcher import LookedUp
 from gateways.port import Capability, HttpCall, Manifest, Outcome, OutcomeStatus
@@ -94,6 +96,17 @@ async def advance(services: PaymentServices, claim: Claim) -> None:
     task = await _load(services, claim)
     if task is None:
         return
+    operation = task.operation
+    with (
+        correlation(operation.correlation_id) as id,
+        root_span("operation.advance", Flow(id), "consumer", kind=operation.kind.value) as traced,
+    ):
+        traced.note(status=operation.status.value)
+        await _advance(task)
+
+
+async def _advance(task: _Task) -> None:
+    services, claim = task.services, task.claim
     match task.operation.status:
         case OperationStatus.CREATED:
             await _send(task)

@@ -11,6 +11,7 @@ from uuid import UUID
 from core.database import Tx
 from core.identifiers import encode
 from core.killpoints import kill_point
+from core.tracing import span_of
 from events import Event, Subject, append
 from events.catalogue import Amount, DiscrepancyFact, PaymentFact, RefundFact
 from payments import booking, writing
@@ -163,9 +164,19 @@ class Change:
     async def write(self, tx: Tx) -> Aggregate:
         """Write everything; the caller commits. One call of the ledger, then only the outbox.
 
+        Its span belongs to the flow of work that the change does, whoever learnt of it.
         Raises: InsufficientFunds when a reservation of ours is not covered.
         """
-        self._finish()
+        with span_of("payment.write", self.correlation_id, stage=self.stage) as traced:
+            self._finish()
+            traced.note(
+                payment=encode("pay", self.after.payment.id),
+                status=self.after.payment.status,
+                recipes=",".join(recipe for _, recipe in self.postings),
+            )
+            return await self._write(tx)
+
+    async def _write(self, tx: Tx) -> Aggregate:
         await writing.save(
             tx,
             self.tenant_id,

@@ -29,6 +29,11 @@ class Problem:
     retryable: bool
     correlation_id: str
 
+    @property
+    def docs(self) -> str:
+        """Where the code is explained, on this server."""
+        return f"/errors#{self.code}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationProblem(Problem):

@@ -6,11 +6,15 @@ storefront   /storefront/graphql    what a shop's page may do, and no more:
 """
 
 import strawberry
+from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.schema_directive import StrawberrySchemaDirective
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
 from schema.directives import Requires
+from schema.examples import with_example
 from schema.ledger import Entry, Hold, Transaction
 from schema.mutation import Mutation
 from schema.payments import PaymentAttempt, ProviderOperation
@@ -69,7 +73,25 @@ def build() -> tuple[strawberry.Schema, strawberry.Schema]:
     storefront = Storefront(
         query=Query, mutation=Mutation, subscription=Subscription, config=_config()
     )
+    for view in (full, storefront):
+        _add_examples(view._schema)  # noqa: SLF001 - Strawberry's way to it
+        _describe_directives(view._schema)  # noqa: SLF001 - as above
     return full, storefront
+
+
+def _add_examples(view: GraphQLSchema) -> None:
+    for root in (view.query_type, view.mutation_type, view.subscription_type):
+        for name, field in root.fields.items() if root else ():
+            field.description = with_example(name, field.description or "")
+
+
+def _describe_directives(view: GraphQLSchema) -> None:
+    """Strawberry leaves out what the arguments of directives are for."""
+    for directive in view.directives:
+        behind = directive.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+        if isinstance(behind, StrawberrySchemaDirective):
+            for field in behind.fields:
+                directive.args[field.python_name].description = field.description
 
 
 def export_sdl() -> str:

@@ -26,6 +26,7 @@ class Error:
         "True: send the same request with the same idempotencyKey again, a little later."
     )
     correlation_id: strawberry.ID = shown("Names this request in logs and records.")
+    docs: str = shown("Where this kind of problem is explained, on this server: `/errors#…`.")
 
 
 @strawberry.type(description="What is wrong with one field of the input.")

@@ -48,6 +48,25 @@ DECLINES: Final[Mapping[Behaviour, Decline]] = MappingProxyType(
         ),
     }
 )
+MEANINGS: Final[Mapping[Behaviour, str]] = MappingProxyType(
+    {
+        Behaviour.SUCCEED: "charged, or authorized with `capture: false`",
+        Behaviour.DECLINE_HARD: "402 `account_closed` (46)",
+        Behaviour.DECLINE_INSUFFICIENT_FUNDS: "402 `insufficient_funds` (51)",
+        Behaviour.DECLINE_FRAUD: "402 `suspected_fraud` (59)",
+        Behaviour.REQUIRE_ACTION: "redirect to `/3ds/{id}`, a page with Approve and Decline; "
+        "then back to `return_url`. Declined is `authentication_failed`",
+        Behaviour.PEND: "pending, succeeds by itself after `pending_delay_ms`",
+        Behaviour.TIMEOUT_AFTER: "charged and written, then the connection is dropped; "
+        "a replay of the key and a lookup answer",
+        Behaviour.TIMEOUT_BEFORE: "the connection is dropped, every time; never charged",
+        Behaviour.ERROR_5XX: "500 every time; never charged",
+        Behaviour.GARBAGE: "charged; the answer, also to a replay, is HTTP 200 with HTML; "
+        "a lookup tells the truth",
+        Behaviour.WRONG_AMOUNT: "charges one minor unit more, and says so",
+    }
+)
+"""What each does, in words: docs/simulator.md and the page GraphiQL say the same."""
 AUTHENTICATION_FAILED: Final = Decline(
     "authentication_failed", "1A", "02", "The shopper did not authenticate the payment."
 )

@@ -19,6 +19,7 @@ from core.claims import Claim
 from core.database import Tx
 from core.errors import Unavailable
 from core.telemetry import correlation
+from core.tracing import Flow, root_span
 from gateways.port import CallbackRequest, ProviderEvent, SupportsWebhooks, Unparseable
 from payments import (
     Fact,
@@ -86,8 +87,12 @@ class Processor:
         )
         if row is None:
             return "LOST"
-        with correlation(row["correlation_id"]):
+        with (
+            correlation(row["correlation_id"]) as id,
+            root_span("webhook.process", Flow(id), "consumer") as span,
+        ):
             status = await self._translate(tx, row)
+            span.note(adapter=row["adapter"], status=status)
         await self._done(tx, row, status)
         return status
 

@@ -14,6 +14,7 @@ from core.crypto import Vault
 from core.database import Database, Tx
 from core.errors import CounterfoilError
 from core.identifiers import MalformedId, decode
+from core.tracing import note
 from gateways.accounts import ProviderAccount
 from gateways.dispatcher import Dispatcher
 from gateways.port import (
@@ -99,6 +100,7 @@ class Receiver:
                 return events, 0
             new = await keep(tx, tenant_id, account.id, request, events, correlation)
         self.metrics.received.labels(account.adapter, "accepted" if new else "duplicate").inc()
+        note(adapter=account.adapter, new_events=new)
         return ACCEPTED, new
 
     def _prove(

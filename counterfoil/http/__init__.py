@@ -1,13 +1,20 @@
 """What stands around every route: correlation id, access log, security headers, body cap, health.
 
-    CorrelationId → AccessLog → SecurityHeaders → BodyLimit → routes
+    CorrelationId → Trace → AccessLog → SecurityHeaders → BodyLimit → routes
 
 Plain ASGI: nothing is buffered, a response that streams keeps streaming.
 """
 
 from counterfoil.http.cross_origin import CrossOrigin, SameOriginSockets, foreign_origin
 from counterfoil.http.health import Health, health_routes
-from counterfoil.http.middleware import AccessLog, BodyLimit, CorrelationId, SecurityHeaders
+from counterfoil.http.middleware import (
+    AccessLog,
+    BodyLimit,
+    CorrelationId,
+    SecurityHeaders,
+    Trace,
+)
+from counterfoil.http.routes import route_of
 
 __all__ = [
     "AccessLog",
@@ -17,6 +24,8 @@ __all__ = [
     "Health",
     "SameOriginSockets",
     "SecurityHeaders",
+    "Trace",
     "foreign_origin",
     "health_routes",
+    "route_of",
 ]

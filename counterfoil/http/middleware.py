@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import structlog
@@ -11,6 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.clock import Clock
 from core.telemetry import accept_correlation_id, correlation, correlation_id
+from core.tracing import Flow, root_span
+from counterfoil.http.routes import route_of
+from schema.error_catalogue import docs_of
 
 log = structlog.get_logger("counterfoil.access")
 
@@ -45,6 +48,32 @@ class CorrelationId:
 
         with correlation(id):
             await self._app(scope, receive, send_with_id)
+
+
+class Trace:
+    """A span around each request, in the caller's trace if it names one. Never the path itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        flow = Flow(correlation_id(), Headers(scope=scope).get("traceparent"))
+        with root_span("request", flow, "server") as span:
+
+            async def noting_send(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    span.note(**{"http.response.status_code": message["status"]})
+                await send(message)
+
+            try:
+                await self._app(scope, receive, noting_send)
+            finally:
+                route = route_of(scope)
+                span.note(**{"http.route": route, "http.request.method": scope["method"]})
+                span.rename(f"{scope['method']} {route}")
 
 
 class AccessLog:
@@ -165,7 +194,7 @@ class BodyLimit:
 
 
 async def _refuse(send: Send, status: HTTPStatus, code: str, message: str) -> None:
-    extensions: dict[str, Any] = {"code": code, "correlationId": correlation_id()}
+    extensions = {"code": code, "docs": docs_of(code), "correlationId": correlation_id()}
     body = orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
     headers = [
         (b"content-type", b"application/json"),

@@ -2,15 +2,17 @@ import 'graphiql/setup-workers/vite';
 import 'graphiql/style.css';
 import './page.css';
 
-import { GraphiQL } from 'graphiql';
+import { GraphiQL, HISTORY_PLUGIN } from 'graphiql';
 import { useState } from 'react';
 import { createRoot } from 'react-dom/client';
 
 import { createFetcher } from './fetcher.js';
 import { PaymentFiller } from './payment_filler.jsx';
 import { openingTabs, renewKeys, showFirstVariables } from './tabs.js';
+import { TOKENS_PLUGIN } from './tokens.jsx';
 
 const CONFIG_URL = '/graphql/config.json';
+const PLUGINS = [HISTORY_PLUGIN, TOKENS_PLUGIN];
 
 async function loadConfig() {
   const response = await fetch(CONFIG_URL, { cache: 'no-store' });
@@ -27,6 +29,7 @@ function Page({ config, tabs }) {
       defaultTabs={tabs}
       defaultHeaders={JSON.stringify({ Authorization: `Bearer ${key}` }, null, 2)}
       defaultEditorToolsVisibility="variables"
+      plugins={PLUGINS}
       // A server key moves money: it stays in this page and is never written to local storage.
       shouldPersistHeaders={false}
       showPersistHeadersSettings={false}
@@ -37,6 +40,10 @@ function Page({ config, tabs }) {
       <GraphiQL.Footer>
         <PaymentFiller />
         <p className="page-note">
+          <a href="/errors" target="_blank" rel="noreferrer">
+            What each error code means
+          </a>
+          {' · '}
           {config.demoKey
             ? 'Demo: the provider is simulated, no real money moves. The demo key is filled in under Headers.'
             : 'Put a server key under Headers, then press “Re-fetch GraphQL schema” at the lower left. The key is forgotten when you leave this page.'}

@@ -13,6 +13,7 @@ export const NO_PAYMENT_YET = '(filled in by the first payment)';
 
 const KEY_PREFIX = 'graphiql-';
 const KEY_MADE_HERE = /graphiql-[0-9a-f]{32}/g;
+const TOKEN = /("token"\s*:\s*)"[^"]*"/;
 
 /** 128 random bits. crypto.randomUUID() is missing where a page is not served from loopback or TLS. */
 function freshKey() {
@@ -41,6 +42,12 @@ export function openingTabs(now = new Date()) {
         now,
       ),
     }));
+}
+
+/** Variables with this test token, as a new intent: a key made here is replaced by a fresh one. */
+export function withToken(variables, token) {
+  if (!TOKEN.test(variables)) return variables;
+  return variables.replace(TOKEN, `$1"${token}"`).replace(KEY_MADE_HERE, freshKey());
 }
 
 /**

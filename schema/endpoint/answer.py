@@ -21,6 +21,7 @@ from core.telemetry import correlation_id
 from schema.endpoint.ports import RateLimited
 from schema.endpoint.problems import HttpProblem, Refusal, describe
 from schema.endpoint.request import PLAIN_JSON
+from schema.error_catalogue import docs_of
 
 log = structlog.get_logger(__name__)
 
@@ -133,5 +134,6 @@ def _retry_after(error: Unavailable) -> dict[str, str]:
 
 
 def _with_correlation(error: Mapping[str, Any]) -> dict[str, Any]:
-    extensions = {**error["extensions"], "correlationId": correlation_id()}
+    told = error["extensions"]
+    extensions = {**told, "docs": docs_of(told["code"]), "correlationId": correlation_id()}
     return {**error, "extensions": extensions}

@@ -13,6 +13,7 @@ from strawberry.execution.is_awaitable import optimized_is_awaitable
 
 from core.errors import Unavailable
 from core.telemetry import accept_correlation_id, correlation, correlation_id, is_correlated
+from core.tracing import note
 from schema.endpoint.admission import Admission, Place
 from schema.endpoint.answer import (
     Answer,
@@ -152,6 +153,7 @@ class GraphQLEndpoint:
         except ClientGone:
             return
         body, answer = _write(answer)
+        note(**{"graphql.outcome": answer.outcome})
         if self._metrics:
             self._metrics.observe(answer.outcome, time.perf_counter() - started, self.documents)
         headers = {"x-correlation-id": correlation_id(), "vary": "accept", **answer.headers}
@@ -190,6 +192,8 @@ class GraphQLEndpoint:
             _check_method(request, prepared)
             cost = prepared.admit(asked.variables, caller, self._limits)
             _check_transport(prepared)
+            name = prepared.operation.name.value if prepared.operation.name else None
+            note(**{"graphql.operation": name, "graphql.cost": cost["requested"]})
             left = await self._budget.spend(caller, max(1, cost["requested"]))
             result = await self._execute(prepared, asked, self._context(request, caller), place)
         answer = answer_result(result, media_type)

@@ -11,13 +11,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 import yaml
 
+from counterfoil.addresses import bound
 from counterfoil.embedded_postgres import EmbeddedPostgres
+from counterfoil.health_check import main as health_check
 from counterfoil.layout import ROOT
 from counterfoil.postgres_binaries import find_binaries
-from counterfoil.serving import bound
 
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
@@ -33,8 +35,8 @@ class Outside:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         with ExitStack() as stack:
-            probes = [stack.enter_context(bound("127.0.0.1", 0)) for _ in range(2)]
-            self.api, self.simulator = (probe.getsockname()[1] for probe in probes)
+            probes = [stack.enter_context(bound("127.0.0.1", 0)) for _ in range(3)]
+            self.api, self.simulator, self.worker = (probe.getsockname()[1] for probe in probes)
         self.postgres = 0
 
     def translate(self, text: str, service: str) -> str:
@@ -45,6 +47,8 @@ class Outside:
             ("http://127.0.0.1:8001", f"http://127.0.0.1:{self.simulator}"),
             ("http://api:8000", f"http://127.0.0.1:{self.api}"),
             ("http://127.0.0.1:8000", f"http://127.0.0.1:{self.api}"),
+            ("http://127.0.0.1:8002", f"http://127.0.0.1:{self.worker}"),
+            ("8002", str(self.worker)),
             ("--port=5432", f"--port={self.postgres}"),
         ):
             text = text.replace(inside, here)
@@ -159,20 +163,22 @@ def test_the_services_start_in_order_become_healthy_and_stop(tmp_path: Path) -> 
         assert (outside.volume("state") / "demo-key").read_text().startswith("cf_test_")
         with running(outside, "api"), running(outside, "worker"):
             assert is_healthy(outside, "simulator")
+            figures = httpx.get(f"http://127.0.0.1:{outside.worker}/metrics", trust_env=False).text
+            assert 'counterfoil_operations_waiting{status="UNKNOWN"} 0.0' in figures
+            assert "counterfoil_build_info{" in figures
         assert not is_healthy(outside, "api")
     assert not is_healthy(outside, "simulator")
 
 
 def test_a_worker_whose_heart_stopped_is_not_healthy(tmp_path: Path) -> None:
-    outside = Outside(tmp_path)
-    alive = outside.volume("worker") / "worker-alive"
-    assert not is_healthy(outside, "worker")
+    alive = tmp_path / "worker-alive"
+    assert health_check("file", str(alive)) == 1
 
     alive.touch()
-    assert is_healthy(outside, "worker")
+    assert health_check("file", str(alive)) == 0
 
     os.utime(alive, (time.time() - 31, time.time() - 31))
-    assert not is_healthy(outside, "worker")
+    assert health_check("file", str(alive)) == 1
 
 
 def test_secrets_are_made_once_and_kept_apart(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from counterfoil.addresses import AddressTaken, bound
 from counterfoil.layout import ROOT
-from counterfoil.serving import AddressTaken, SimulatorFailed, _free_port, bound, with_simulator
+from counterfoil.serving import SimulatorFailed, _free_port, with_simulator
 from counterfoil.settings import Settings
 from counterfoil.watchdog import undisturbed
 

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from counterfoil.serving import bound
+from counterfoil.addresses import bound
 from counterfoil.slow_clients import ImpatientProtocol, ImpatientSocket
 
 

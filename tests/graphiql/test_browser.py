@@ -3,6 +3,7 @@
 import asyncio
 import enum
 import os
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +23,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from counterfoil.graphiql import Graphiql
+from simulator.tokens import Behaviour
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -32,6 +34,7 @@ FLAGS = (
 ).split()
 TABS = [
     "FirstPayment", "Webhooks", "LedgerEntries", "Statement", "Decline", "Refund", "Providers",
+    "UnknownOutcome", "Watch",
 ]  # fmt: skip
 
 pytestmark = [
@@ -296,6 +299,30 @@ async def test_a_newcomer_makes_a_payment_by_pressing_one_button(page_data_dir: 
     assert "pay_00000000000000000000000001" in refund
     assert seen.complaints == []
     assert [url for url in seen.requests if not url.startswith((f"{origin}/", "data:"))] == []
+
+
+async def test_a_test_token_is_explained_and_put_into_the_variables(page_data_dir: Path) -> None:
+    api, seen = Api(), Seen()
+
+    async with serving(an_app(page_data_dir, api)) as origin, a_window(origin, seen) as page:
+        await run_tab(page)
+        await page.get_by_role("button", name="Show Test tokens").click()
+        panel = page.locator(".tokens")
+        await panel.wait_for()
+        tokens = await panel.locator("li button").all_inner_texts()
+        await keep_screenshot(page, "tokens")
+        before = await text_of(page, ".graphiql-editor-tool")
+        await panel.get_by_role("button", name="tok_timeout_after").click()
+        await expect(page.locator(".graphiql-editor-tool")).to_contain_text("tok_timeout_after")
+        after = await text_of(page, ".graphiql-editor-tool")
+        help_link = await page.get_by_role("link", name="error code").get_attribute("href")
+
+    assert tokens == [f"tok_{behaviour}" for behaviour in Behaviour]
+    keys = [re.findall(r"graphiql-[0-9a-f]+", text) for text in (before, after)]
+    assert keys[0] != keys[1], "another token is another intent"
+    assert all(len(found) == 1 for found in keys)
+    assert help_link == "/errors"
+    assert seen.complaints == []
 
 
 async def test_the_key_is_filled_in_and_never_stored(page_data_dir: Path) -> None:

@@ -122,6 +122,8 @@ def test_every_tab_has_a_name_of_its_own_and_says_what_it_shows() -> None:
         "Decline",
         "Refund",
         "Providers",
+        "UnknownOutcome",
+        "Watch",
     ]
     assert all(text.startswith(f"# {number}. ") for number, text in enumerate(texts, 1))
 

@@ -38,8 +38,16 @@ def types_of(view: GraphQLSchema) -> list[GraphQLNamedType]:
     ]
 
 
+def described_directives(view: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
+    """Every directive and its arguments."""
+    for directive in view.directives:
+        yield f"@{directive.name}", directive.description
+        for name, argument in directive.args.items():
+            yield f"@{directive.name}({name})", argument.description
+
+
 def described_things(view: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
-    """Every type, field, argument, input field, enum value and directive with its description."""
+    """Every type, field, argument, input field and enum value with its description."""
     for named in types_of(view):
         yield named.name, named.description
         if isinstance(named, GraphQLObjectType | GraphQLInterfaceType):
@@ -68,7 +76,7 @@ def roots(view: GraphQLSchema) -> list[GraphQLObjectType]:
 
 @VIEWS
 def test_everything_has_a_description(view: GraphQLSchema) -> None:
-    things = dict(described_things(view))
+    things = dict([*described_things(view), *described_directives(view)])
 
     assert len(things) > 100
     assert [place for place, text in things.items() if not (text or "").strip()] == []

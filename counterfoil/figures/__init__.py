@@ -1,0 +1,18 @@
+"""Figures of the process as a whole: what waits in the database, how busy the process itself is.
+
+What a part does (a provider call, a callback, an event) that part counts itself.
+"""
+
+from counterfoil.figures.process import count_process, keep_watching_loop
+from counterfoil.figures.requests import HttpMetrics, Measure
+from counterfoil.figures.waiting import WaitingMetrics, keep_measuring, measure
+
+__all__ = [
+    "HttpMetrics",
+    "Measure",
+    "WaitingMetrics",
+    "count_process",
+    "keep_measuring",
+    "keep_watching_loop",
+    "measure",
+]

@@ -168,6 +168,34 @@ _REQUESTS: Final = (
         status=401,
     ),
     _request(
+        "ORIGIN_NOT_ALLOWED",
+        "The page is of an origin that the tenant does not allow. Nothing ran.",
+        "Allow it: `python -m counterfoil origins add https://shop.example`.",
+        status=403,
+    ),
+    _request(
+        "PERSISTED_OPERATIONS_ONLY",
+        "Only operations that are kept here are run, and this is none of them.",
+        "Add it to the file of persisted operations, or send the id of one that is there.",
+    ),
+    _request(
+        "PERSISTED_QUERY_NOT_FOUND",
+        "No operation of this id or hash is known (any more).",
+        "Send the text with its hash once; Apollo's clients do so by themselves.",
+        status=200,
+    ),
+    _request(
+        "PERSISTED_QUERY_NOT_SUPPORTED",
+        "Operations cannot be named by an id here.",
+        "Send the text.",
+        status=200,
+    ),
+    _request(
+        "PERSISTED_QUERY_HASH_MISMATCH",
+        "The hash is not that of the text.",
+        "Send the SHA-256 of exactly the text that is sent, in hexadecimal.",
+    ),
+    _request(
         "FORBIDDEN",
         "The key lacks a scope; `missingScopes` names it. Nothing ran.",
         "Use a key with that scope.",
@@ -193,6 +221,27 @@ _REQUESTS: Final = (
         "The body is of another type than `application/json`.",
         "Send `Content-Type: application/json`.",
         status=415,
+    ),
+    _request(
+        "RATE_LIMITED",
+        "Too many requests, or too costly ones, in a while. Nothing was begun.",
+        "Wait for `Retry-After`; ask for less at once. Every limit: docs/limits.md.",
+        status=429,
+        retryable=True,
+    ),
+    _request(
+        "OVERLOADED",
+        "More is asked than this process can do at once. Nothing was begun.",
+        "Send it again after `Retry-After`, with the same key.",
+        status=503,
+        retryable=True,
+    ),
+    _request(
+        "IDENTITY_PROVIDER_UNAVAILABLE",
+        "The keys of the identity provider could not be read yet, so no token can be checked.",
+        "Send it again after `Retry-After`.",
+        status=503,
+        retryable=True,
     ),
     _request(
         "INTERNAL",
@@ -262,6 +311,20 @@ _FIELDS: Final = (
     _field("BALANCE_LIMIT_EXCEEDED", "The balance would leave the range we can hold."),
     _field("BAD_KIND", "There is no such kind."),
     _field("OUT_OF_RANGE", "It is below or above what is allowed."),
+    _field("BAD_COUNTRY", "It is no country.", "Give two capital letters of ISO 3166-1: `DE`."),
+    _field(
+        "AMOUNT_MISMATCH",
+        "The provider moved another amount than was asked, so it cannot have gone as you say.",
+        "Look the amount up at the provider; the discrepancy says what was booked.",
+    ),
+    _field("CONTRADICTED", "What the provider said stands against it.", "Read the evidence."),
+    _field(
+        "OPINIONS_DIFFER",
+        "Another administrator said something else of this operation.",
+        "Agree on one outcome, then both say so.",
+    ),
+    _field("OTHER_REFERENCE", "The provider calls the operation otherwise.", "Leave it out."),
+    _field("REFERENCE_TAKEN", "Another operation is called so.", "Look the reference up again."),
     _field("KEYS_DIFFER", "The `Idempotency-Key` header and the input name different keys."),
 )
 
@@ -296,6 +359,12 @@ _OPERATORS: Final = (
     _operator("POSTGRES_NOT_FOUND", "No PostgreSQL was found.", "Set `COUNTERFOIL_PG_BIN`."),
     _operator("POSTGRES_FAILED", "The embedded PostgreSQL failed.", "Its message says why."),
     _operator("CANNOT_DROP_ROOT", "Root's rights cannot be given up.", "Start as another user."),
+    _operator("BAD_ORIGIN", "It is no origin.", "Give scheme and host: `https://shop.example`."),
+    _operator(
+        "BAD_PERSISTED_OPERATION",
+        "An operation of the file cannot be run.",
+        "Its message names it; the file is read at start.",
+    ),
     _operator("WRONG_PACKAGE", "Another package has our name.", "Use the environment of ours."),
     _operator("SIMULATOR_FAILED", "The simulator does not start.", "Its log says why."),
     _operator("SIMULATOR_UNREACHABLE", "The simulator does not answer.", "Is its URL right?"),

@@ -56,6 +56,19 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "holds": "{ holds(first: 20) { nodes { id status expiresAt } } }",
     "trialBalance": "{ trialBalance { currency debits { decimal } credits { decimal } } }",
     "auditLog": "{ auditLog(first: 20) { nodes { at actor action } } }",
+    "checkoutOptions": """{
+  checkoutOptions(amount: { decimal: "49.90", currency: "EUR" }, country: "DE") {
+    method
+    adapter
+    clientConfiguration
+  }
+}""",
+    "customer": """{
+  customer {
+    payments(first: 10) { nodes { id status amount { formatted } } }
+    wallets { currency balance { formatted } }
+  }
+}""",
     "paymentCreate": """mutation {
   paymentCreate(input: {
     idempotencyKey: "order-1001-try-1"
@@ -108,6 +121,23 @@ EXAMPLES: Final[Mapping[str, str]] = {
   }) {
     ... on RefundPayload { refund { id status } }
     ... on Error { code message retryable }
+  }
+}""",
+    "customerTokenCreate": """mutation {
+  customerTokenCreate(input: { customerId: "customer-7", expiresInSeconds: 900 }) {
+    ... on CustomerTokenPayload { token expiresAt }
+    ... on Error { code message }
+  }
+}""",
+    "operationResolve": """mutation {
+  operationResolve(input: {
+    idempotencyKey: "resolve-1001-by-me"
+    operationId: "op_01k…"
+    outcome: NOT_EXECUTED
+    evidenceNote: "Not in the provider's dashboard, nor in its report of 3 March."
+  }) {
+    ... on OperationPayload { approvalsMissing operation { status } }
+    ... on Error { code message }
   }
 }""",
     "accountCreate": """mutation {

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from core.errors import CounterfoilError, Unavailable
 from counterfoil.errors_page import _BESIDE, errors_routes
 from resolvers.problems import TRANSLATIONS
+from schema.endpoint import RateLimited
 from schema.enums import ErrorCode
 from schema.error_catalogue import CATALOGUE, Place, docs_of
 from tests.endpoint.sample import Client
@@ -24,6 +25,7 @@ PACKAGES = (
 )
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{3,}")
 _TELLS = {"HttpProblem", "because", "Refusal", "of", "_refuse", "refuse", "FieldProblem"} | {
+    "_given",
     "_problem",
     "describe",
 }
@@ -93,7 +95,8 @@ def test_what_is_retryable_is_so_in_the_code_as_well() -> None:
     for unavailable in _below(Unavailable):
         entry = listed[unavailable.code]
         if entry.place is Place.REQUEST:
-            assert (entry.retryable, entry.status) == (True, 503), unavailable.code
+            status = 429 if unavailable is RateLimited else 503
+            assert (entry.retryable, entry.status) == (True, status), unavailable.code
 
 
 def _below(error: type[CounterfoilError]) -> Iterator[type[CounterfoilError]]:

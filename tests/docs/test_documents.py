@@ -90,3 +90,18 @@ def test_every_runbook_is_in_the_index() -> None:
     runbooks = {path.name for path in folder.glob("*.md")} - {"README.md"}
 
     assert runbooks == set(re.findall(r"\(([a-z-]+\.md)\)", index))
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    text = (ROOT / "docs" / "faults.md").read_text()
+    proofs = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
+
+    missing = [
+        f"{file}::{test}"
+        for file, test in proofs
+        if not (ROOT / file).is_file() or f"def {test}" not in (ROOT / file).read_text()
+    ]
+
+    rows = [line for line in text.splitlines() if line.startswith("| T-")]
+    assert len(proofs) >= len(rows) > 30
+    assert missing == []

@@ -1,29 +1,33 @@
 """The example shop: built once per version of it, its server, and a browser for its visitors."""
 
 import asyncio
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
-from counterfoil.graphiql_build import find_node
-from examples.storefront.run import ROOT, SERVER, build, server_environment
-from tests.api.gateway import Gateway, Shop, a_gateway, free_port
-from tests.examples.visitor import CHROMIUM, FLAGS, Storefront, Visitor
+from examples.storefront.run import ROOT, build
+from tests.api.gateway import Gateway, Shop, a_gateway
+from tests.conftest import ServerAddresses
+from tests.examples.storefront import Storefront, a_storefront, an_origin
+from tests.examples.visitor import CHROMIUM, FLAGS, Visitor
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def gateway(
-    tmp_path_factory: pytest.TempPathFactory, database_url: str, admin_url: str
+    tmp_path_factory: pytest.TempPathFactory,
+    server_addresses: ServerAddresses,
+    clone_database: Callable[[], str],
 ) -> Iterator[Gateway]:
-    with a_gateway(tmp_path_factory.mktemp("gateway"), database_url, admin_url) as running:
+    """One for all of these tests: they keep apart by placing orders of their own."""
+    database, folder = clone_database(), tmp_path_factory.mktemp("gateway")
+    app_url, admin_url = (server_addresses.of(role, database) for role in ("app", "admin"))
+    with a_gateway(folder, app_url, admin_url) as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tenant(gateway: Gateway) -> Shop:
     """Whose storefront it is; the provider calls back."""
     return gateway.shop()
@@ -35,50 +39,23 @@ def built() -> None:
     asyncio.run(build(ROOT / ".data"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def storefront(
     built: None, tenant: Shop, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Storefront]:
     """The shop, on an origin that its tenant allows."""
-    yield from open_storefront(tenant, tmp_path_factory.mktemp("shop"), allowed=True)
+    origin = tenant.allow(an_origin())
+    with a_storefront(tenant, tmp_path_factory.mktemp("shop"), origin) as running:
+        yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stranger(
     built: None, tenant: Shop, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Storefront]:
     """The same program and key, on an origin that nobody allows."""
-    yield from open_storefront(tenant, tmp_path_factory.mktemp("stranger"), allowed=False)
-
-
-def open_storefront(tenant: Shop, folder: Path, *, allowed: bool) -> Iterator[Storefront]:
-    origin = f"http://127.0.0.1:{free_port()}"
-    if allowed:
-        tenant.allow(origin)
-    settings = {
-        "SHOP_ORIGIN": origin,
-        "SHOP_SERVER_KEY": tenant.key,
-        "COUNTERFOIL_URL": tenant.gateway.base,
-    }
-    node, _ = find_node()
-    log = folder / "shop.log"
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            [node, "--enable-source-maps", SERVER],
-            env=server_environment(settings),
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-    assert process.stdout is not None
-    try:
-        greeting = [process.stdout.readline() for _ in range(2)]
-        assert origin in greeting[1], log.read_text()
-        yield Storefront(origin, tenant, log)
-    finally:
-        process.terminate()
-        process.wait(10)
-        process.stdout.close()
+    with a_storefront(tenant, tmp_path_factory.mktemp("stranger"), an_origin()) as running:
+        yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

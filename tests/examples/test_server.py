@@ -10,7 +10,7 @@ import pytest
 
 from examples.storefront.run import HERE
 from tests.api.gateway import Json, Shop
-from tests.examples.visitor import Storefront
+from tests.examples.storefront import Storefront, a_leaky_way, a_storefront, an_origin
 
 pytestmark = pytest.mark.timeout(300)  # the first run on a machine fetches what it is built with
 
@@ -67,6 +67,42 @@ def test_an_order_sent_many_times_at_once_is_one_order_with_one_payment(
 
     assert {answer.status_code for answer in answers} == {200}
     (id,) = {answer.json()["orderId"] for answer in answers}
+    assert len(payments(tenant, id)) == 1
+
+
+def test_an_order_whose_payment_was_made_but_the_answer_lost_has_one_payment(
+    built: None, tenant: Shop, tmp_path: Path
+) -> None:
+    order, origin = an_order(NOTEBOOK), an_origin()
+
+    with (
+        a_leaky_way(tenant, "paymentCreate") as (way, sent),
+        a_storefront(tenant, tmp_path, origin, gateway=way),
+    ):
+        answer = httpx.post(
+            f"{origin}/api/orders", json=order, headers={"origin": origin}, trust_env=False
+        )
+
+    assert answer.status_code == 200
+    assert len(sent) == 2
+    assert sent[0] == sent[1]
+    assert len(payments(tenant, answer.json()["orderId"])) == 1
+
+
+def test_a_server_that_forgot_an_order_makes_no_second_payment_for_it(
+    built: None, tenant: Shop, tmp_path: Path
+) -> None:
+    order, origin, secrets = an_order(NOTEBOOK), an_origin(), []
+
+    for _ in range(2):
+        with (
+            a_storefront(tenant, tmp_path, origin),
+            httpx.Client(base_url=origin, headers={"origin": origin}, trust_env=False) as client,
+        ):
+            id = client.post("/api/orders", json=order).json()["orderId"]
+            secrets.append(client.get(f"/api/orders/{id}").json()["clientSecret"])
+
+    assert secrets[0] == secrets[1]
     assert len(payments(tenant, id)) == 1
 
 

@@ -1,11 +1,15 @@
 """The example shop as its visitors meet it: another origin, a real gateway, the simulator."""
 
+import asyncio
+from typing import Final
+
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import Route, WebSocketRoute, expect
 
 from core.identifiers import encode
 from tests.api.gateway import Json, Shop
-from tests.examples.visitor import CHROMIUM, Storefront, Visitor
+from tests.examples.storefront import Storefront
+from tests.examples.visitor import CHROMIUM, Visitor
 from tests.simulator.process import SimulatorProcess
 
 pytestmark = [
@@ -13,6 +17,11 @@ pytestmark = [
     pytest.mark.timeout(300),  # the first run on a machine fetches what the shop is built with
     pytest.mark.skipif(not CHROMIUM.exists(), reason="needs /usr/bin/chromium"),
 ]
+
+
+SILENT: Final = (
+    "The payment service does not answer: you are offline, or it does not allow this page."
+)
 
 
 def charges(tenant: Shop, order: str) -> list[tuple[str, int]]:
@@ -53,6 +62,7 @@ async def test_a_declined_card_costs_nothing_and_another_one_pays(
 
     await visitor.pays_with("A card without enough money", "€24.00")
     await visitor.sees("Your card was declined")
+    await visitor.reads("Your account does not hold enough money for this payment.")
     await visitor.reads("Nothing was charged. Please try another card.")
     await visitor.keeps_screenshots("declined")
     before = charges(tenant, order)
@@ -123,6 +133,35 @@ async def test_an_unknown_outcome_is_waited_for_and_nobody_pays_twice(
     assert charges(tenant, order) == [("charge", 2400)]
 
 
+async def test_a_connection_that_breaks_while_waiting_is_made_again(
+    visitor: Visitor, tenant: Shop
+) -> None:
+    simulator = tenant.gateway.simulator
+    opened: list[WebSocketRoute] = []
+    again = asyncio.Event()
+
+    async def break_the_first(socket: WebSocketRoute) -> None:
+        opened.append(socket)
+        server = socket.connect_to_server()
+        if len(opened) == 1:
+            server.on_message(lambda _: asyncio.ensure_future(socket.close(code=1012)))
+        else:
+            again.set()
+
+    await visitor.page.route_web_socket("**/storefront/graphql", break_the_first)
+    order = await visitor.orders("Ledger notebook")
+    keep_quiet(simulator)
+    try:
+        await visitor.pays_with("A card whose answer gets lost", "€18.50")
+        await visitor.sees("We are waiting for your bank")
+        await asyncio.wait_for(again.wait(), 20)
+    finally:
+        speak(simulator)
+    await visitor.sees("Thank you")
+
+    assert charges(tenant, order) == [("charge", 1850)]
+
+
 async def test_a_confirmation_whose_answer_is_lost_on_the_way_is_sent_again_under_its_key(
     visitor: Visitor, tenant: Shop
 ) -> None:
@@ -152,11 +191,13 @@ async def test_customers_see_their_own_and_nothing_else(visitor: Visitor, tenant
     await visitor.logs_in("Anna")
     await visitor.reads("A gift from the shop")
     await visitor.visit()
-    await visitor.presses("Add Balance mug to cart")
+    await visitor.presses("Add PAID stamp to cart")
     await visitor.page.get_by_label("Pay with my store credit first").check()
+    await visitor.keeps_screenshots("cart")
     order = await visitor.checks_out()
+    await visitor.reads("A card that works")
     await visitor.keeps_screenshots("credit")
-    await visitor.pays_with("A card that works", "€12.90")
+    await visitor.pays_with("A card that works", "€24.00")
     await visitor.sees("Thank you")
     await visitor.visit("/account")
     await visitor.sees("Hello, Anna")
@@ -171,16 +212,66 @@ async def test_customers_see_their_own_and_nothing_else(visitor: Visitor, tenant
     await visitor.sees("Hello, Anna")
     again = await visitor.reading()
 
-    assert charges(tenant, order) == [("charge", 290)]
+    assert charges(tenant, order) == [("charge", 400)]
     assert annas.count("A gift from the shop") == again.count("A gift from the shop") == 1
     assert "€0.00 to spend" in annas
     assert "Spent on an order" in annas
-    assert "-€10.00" in annas
+    assert "-€20.00" in annas
     assert order[:14] in annas
     assert "Paid" in annas
-    assert "€10.00 to spend" in bens
+    assert "€20.00 to spend" in bens
     assert "You have not ordered anything yet." in bens
     assert order[:14] not in bens
+
+
+async def test_who_logs_in_in_another_tab_is_not_shown_the_account_of_before(
+    visitor: Visitor,
+) -> None:
+    await visitor.logs_in("Anna")
+    other = Visitor(await visitor.page.context.new_page(), visitor.storefront)
+    await other.visit("/account")
+    await other.presses("Log out")
+    await other.presses("Log in as Ben")
+    await other.sees("Hello, Ben")
+
+    await visitor.presses("Look again")
+    await visitor.sees("Hello, Ben")
+
+    assert "€20.00 to spend" in await visitor.reading()
+    assert other.complaints == []
+
+
+async def test_store_credit_that_covers_it_all_needs_no_card(
+    visitor: Visitor, tenant: Shop
+) -> None:
+    await visitor.logs_in("Clara")
+    await visitor.visit()
+    await visitor.presses("Add Balance mug to cart")
+    await visitor.page.get_by_label("Pay with my store credit first").check()
+
+    order = await visitor.checks_out()
+    await visitor.sees("Pay")
+    await visitor.presses("Pay €12.90")
+    await visitor.reads("Your parcel is being packed.")
+    await visitor.visit("/account")
+    await visitor.reads("€7.10 to spend")
+
+    assert charges(tenant, order) == []
+
+
+async def test_an_order_the_shop_canceled_cannot_be_paid_any_more(
+    visitor: Visitor, tenant: Shop
+) -> None:
+    order = await visitor.orders("Balance mug")
+    await visitor.reads("A card that works")
+    query = "query($r: String!) { paymentByReference(reference: $r) { id } }"
+    payment = tenant.ask(query, r=order)["paymentByReference"]
+    tenant.do("paymentCancel", paymentId=payment["id"])
+
+    await visitor.pays_with("A card that works", "€12.90")
+    await visitor.sees("This order was not paid")
+
+    assert charges(tenant, order) == []
 
 
 async def test_a_token_that_ended_is_replaced_only_for_who_is_still_logged_in(
@@ -242,18 +333,16 @@ async def test_the_page_gets_nothing_from_an_origin_that_nobody_allows(
     visitor.storefront = stranger
 
     order = await visitor.orders("PAID stamp")
-    await visitor.reads("The payment service does not answer this page.")
+    await visitor.reads(SILENT)
     await visitor.keeps_screenshots("stranger")
     await visitor.presses("Try again")
-    await visitor.reads("The payment service does not answer this page.")
+    await visitor.reads(SILENT)
     await visitor.visit("/account")
     await visitor.presses("Log in as Anna")
-    await visitor.reads("The payment service does not answer this page.")
+    await visitor.reads(SILENT)
     complaints = visitor.forgives("CORS", "net::ERR_FAILED")
 
-    assert await visitor.reading() == (
-        "Your account\n\nThe payment service does not answer this page.\n\nTry again"
-    )
+    assert await visitor.reading() == (f"Your account\n\n{SILENT}\n\nTry again")
     assert len(visitor.refused) >= 3
     assert {address.partition(" ")[2] for address in visitor.refused} == {
         f"{visitor.gateway}/storefront/graphql"

@@ -7,21 +7,12 @@ from typing import Any, Final
 
 from playwright.async_api import ConsoleMessage, Page, Request, Response, WebSocket, expect
 
-from tests.api.gateway import Shop
+from tests.examples.storefront import Storefront
 
 CHROMIUM: Final = Path("/usr/bin/chromium")
 FLAGS: Final = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE_MS: Final = 20_000.0
 WIDTHS: Final = {"phone": (390, 844), "desktop": (1200, 800)}
-
-
-@dataclass(frozen=True, slots=True)
-class Storefront:
-    """A running server of the example."""
-
-    origin: str
-    tenant: Shop
-    log: Path
 
 
 @dataclass

@@ -7,8 +7,8 @@ import { shop, ShopProblem, type Visitor } from './shop_server.ts';
 type Customer = NonNullable<MyAccountQuery['customer']>;
 type Wallet = Customer['wallets'][number];
 
-/** Kept in memory only, and for minutes only: a new one costs one question to our own server. */
-let token: string | null = null;
+/** In memory only: a token ends after minutes, and another costs one question to our own server. */
+let held: { customerId: string; token: string } | null = null;
 
 const KINDS: Record<string, string> = {
   store_credit_grant: 'A gift from the shop',
@@ -29,39 +29,48 @@ export async function showAccount(): Promise<void> {
   try {
     const visitor = await shop.visitor();
     if (visitor.customerId === null) showLogin(visitor);
-    else showCustomer(visitor.customerId, await customer());
+    else showCustomer(await customer(visitor.customerId));
   } catch (error) {
     if (error instanceof ShopProblem && error.status === 401) showLogin(await shop.visitor());
-    else show('Your account', failed(error, () => void showAccount()));
+    else
+      show(
+        'Your account',
+        failed(error, () => void showAccount()),
+      );
   }
 }
 
 /** Raises ShopProblem 401 for who is not logged in any more. */
-async function customer(): Promise<Customer> {
-  const isNew = token === null;
-  token ??= (await shop.customerToken()).token;
+async function customer(customerId: string): Promise<Customer> {
+  const kept = held?.customerId === customerId ? held.token : null;
+  const token = kept ?? (await shop.customerToken()).token;
+  held = { customerId, token };
   try {
     const { customer } = await ask(MyAccountDocument, {}, token);
     if (customer === null) throw new Refused('UNAUTHENTICATED', 'The account cannot be shown.');
     return customer;
   } catch (error) {
-    token = null;
-    // Tokens end by themselves while the page stays open: then there is another one.
-    if (error instanceof Refused && error.code === 'UNAUTHENTICATED' && !isNew) return customer();
-    throw error;
+    held = null;
+    const hasEnded = error instanceof Refused && error.code === 'UNAUTHENTICATED' && kept !== null;
+    if (!hasEnded) throw error;
+    return customer(customerId);
   }
 }
 
 function showLogin(visitor: Visitor): void {
   const logIn = async (customerId: string) => {
-    token = null;
     show('Your account', waiting('Logging in …'));
     await shop.logIn(customerId);
     await showAccount();
   };
   const choices = visitor.customers.map((one) =>
     button(`Log in as ${named(one)}`, () => {
-      logIn(one).catch((error: unknown) => show('Your account', failed(error, () => void showAccount())));
+      logIn(one).catch((error: unknown) =>
+        show(
+          'Your account',
+          failed(error, () => void showAccount()),
+        ),
+      );
     }),
   );
   show(
@@ -75,13 +84,12 @@ function named(customerId: string): string {
   return customerId.charAt(0).toUpperCase() + customerId.slice(1);
 }
 
-function showCustomer(id: string, customer: Customer): void {
+function showCustomer(customer: Customer): void {
   const logOut = async () => {
-    token = null;
     showLogin(await shop.logOut());
   };
   show(
-    `Hello, ${named(id)}`,
+    `Hello, ${named(customer.id)}`,
     element(
       'p',
       { class: 'choices' },
@@ -105,7 +113,12 @@ function wallet({ balance, available, currency, entries }: Wallet): HTMLElement 
     'section',
     {},
     element('h2', {}, 'Store credit'),
-    element('p', { class: 'balance' }, element('strong', {}, balance.formatted), ` · ${available.formatted} to spend`),
+    element(
+      'p',
+      { class: 'balance' },
+      element('strong', {}, balance.formatted),
+      ` · ${available.formatted} to spend`,
+    ),
     table(`Statement in ${currency}`, ['When', 'What', 'Amount', 'Balance'], rows),
   );
 }
@@ -122,7 +135,9 @@ function payments({ payments }: Customer): HTMLElement {
     'section',
     {},
     element('h2', {}, 'Your payments'),
-    rows.length === 0 ? nothing : table('The newest first', ['When', 'Order', 'Status', 'Amount'], rows),
+    rows.length === 0
+      ? nothing
+      : table('The newest first', ['When', 'Order', 'Status', 'Amount'], rows),
   );
 }
 
@@ -130,11 +145,19 @@ function linked(order: string | null, text: string): Node | string {
   return order === null ? text : element('a', { href: `/orders/${order}` }, text);
 }
 
-/** Its last columns are amounts; on a phone each row becomes a block that names its cells. */
+/** On a phone each row becomes a block that names its cells. */
 function table(caption: string, titles: string[], rows: (Node | string)[][]): HTMLElement {
-  const head = element('tr', {}, ...titles.map((title) => element('th', { scope: 'col' }, title)));
+  const head = element(
+    'tr',
+    {},
+    ...titles.map((title) => element('th', { scope: 'col', 'data-title': title }, title)),
+  );
   const body = rows.map((row) =>
-    element('tr', {}, ...row.map((cell, index) => element('td', { 'data-title': titles[index] ?? '' }, cell))),
+    element(
+      'tr',
+      {},
+      ...row.map((cell, index) => element('td', { 'data-title': titles[index] ?? '' }, cell)),
+    ),
   );
   return element(
     'table',

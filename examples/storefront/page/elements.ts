@@ -18,13 +18,15 @@ export function element<Tag extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** What the page shows, replaced as a whole; screen readers are taken to its heading. */
+/** What the page shows, replaced as a whole. Who had pressed something in it is taken to the heading. */
 export function show(title: string, ...children: Child[]): void {
   const main = document.querySelector('main');
   if (main === null) throw new Error('the page has no <main>');
   document.title = `${title} · Double Entry`;
   const heading = element('h1', { tabindex: '-1' }, title);
+  const hadFocus = main.contains(document.activeElement);
   main.replaceChildren(heading, ...children.filter((child) => child !== null));
+  if (hadFocus) heading.focus();
 }
 
 /** Something is going on: said aloud, too. */
@@ -34,10 +36,18 @@ export function waiting(text: string): HTMLElement {
 }
 
 export function notice(kind: 'good' | 'bad', ...children: Child[]): HTMLElement {
-  return element('div', { class: `notice ${kind}`, role: kind === 'bad' ? 'alert' : 'status' }, ...children);
+  return element(
+    'div',
+    { class: `notice ${kind}`, role: kind === 'bad' ? 'alert' : 'status' },
+    ...children,
+  );
 }
 
-export function button(text: string, press: () => void, attributes: Attributes = {}): HTMLButtonElement {
+export function button(
+  text: string,
+  press: () => void,
+  attributes: Attributes = {},
+): HTMLButtonElement {
   return element('button', { type: 'button', click: () => press(), ...attributes }, text);
 }
 

@@ -15,7 +15,7 @@ interface Answer<Result> {
 /** Nothing came back: the network is away, or this page's origin is not allowed to ask. */
 export class Unreachable extends Error {
   constructor() {
-    super('The payment service does not answer this page.');
+    super('The payment service does not answer: you are offline, or it does not allow this page.');
   }
 }
 
@@ -57,6 +57,10 @@ function dataOf<Result>({ data, errors }: Answer<Result>): Result {
   return data;
 }
 
+export function wait(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
 let socket: Client | undefined;
 
 /**
@@ -69,8 +73,9 @@ export async function* watch<Result, Variables extends Record<string, unknown>>(
 ): AsyncGenerator<Result> {
   socket ??= createClient({
     url: ADDRESS.replace(/^http/, 'ws'),
-    retryAttempts: 20,
+    retryAttempts: Infinity,
     shouldRetry: () => true,
+    retryWait: (retries) => wait(Math.min(500 * 2 ** retries, 15_000)),
   });
   try {
     for await (const answer of socket.iterate({ query: String(operation), variables })) {

@@ -1,7 +1,7 @@
 // One order: pay, try again, go to the bank, wait, done. What is shown follows from the payment.
 import * as cart from './cart.ts';
 import { button, element, failed, notice, price, show, waiting } from './elements.ts';
-import { Refused } from './gateway.ts';
+import { Refused, Unreachable } from './gateway.ts';
 import { changes, confirm, paymentOf, stageOf, testTokens, type Payment } from './paying.ts';
 import { shop, type Order } from './shop_server.ts';
 
@@ -25,9 +25,21 @@ async function orFail(order: Order, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    if (error instanceof Refused && error.code === 'OUTCOME_UNKNOWN') return void wait(order);
-    show('Your order', summary(order), failed(error, () => void showOrder(order.id)));
+    if (isUndecided(error))
+      return orFail(order, async () => showPayment(order, await paymentOf(order)));
+    const safe = element('p', {}, 'You can safely try again: nothing is charged twice.');
+    show(
+      'Your order',
+      summary(order),
+      failed(error, () => void showOrder(order.id)),
+      safe,
+    );
   }
+}
+
+/** Another tab, or an earlier try whose answer was lost, was faster: look how it stands. */
+function isUndecided(error: unknown): boolean {
+  return error instanceof Refused && ['OUTCOME_UNKNOWN', 'INVALID_STATE'].includes(error.code);
 }
 
 async function showPayment(order: Order, payment: Payment): Promise<void> {
@@ -57,7 +69,12 @@ async function choose(order: Order, payment: Payment): Promise<void> {
           element('p', {}, declined.customerMessage),
           element('p', {}, 'Nothing was charged. Please try another card.'),
         );
-  show(declined === null ? 'Pay' : 'Your card was declined', told, summary(order), form(order, tokens));
+  show(
+    declined === null ? 'Pay' : 'Your card was declined',
+    told,
+    summary(order),
+    form(order, tokens),
+  );
 }
 
 function form(order: Order, tokens: string[]): HTMLElement {
@@ -94,9 +111,21 @@ function isCovered(order: Order): boolean {
 }
 
 function choice(token: string, checked: boolean): HTMLElement {
-  const input = element('input', { type: 'radio', name: 'token', value: token, required: true, checked });
+  const input = element('input', {
+    type: 'radio',
+    name: 'token',
+    value: token,
+    required: true,
+    checked,
+  });
   const label = LABELS[token] ?? token.replace(/^tok_/, '').replaceAll('_', ' ');
-  return element('label', { class: 'choice' }, input, element('span', {}, label), element('code', {}, token));
+  return element(
+    'label',
+    { class: 'choice' },
+    input,
+    element('span', {}, label),
+    element('code', {}, token),
+  );
 }
 
 async function tryToPay(order: Order, token: string | null): Promise<void> {
@@ -129,13 +158,16 @@ async function wait(order: Order): Promise<void> {
   for await (const payment of changes(order)) {
     if (stageOf(payment) !== 'wait') return showPayment(order, payment);
   }
+  throw new Unreachable();
 }
 
 async function thank(order: Order): Promise<void> {
   cart.empty();
   show('Thank you', summary(order), waiting('Your payment arrived. Telling the shop …'));
   const { isPaid } = await shop.order(order.id);
-  const next = isPaid ? 'Your parcel is being packed.' : 'Your parcel is packed when the money is here.';
+  const next = isPaid
+    ? 'Your parcel is being packed.'
+    : 'Your parcel is packed when the money is here.';
   show(
     'Thank you',
     notice('good', element('p', {}, `Your payment arrived. ${next}`)),
@@ -174,5 +206,10 @@ function summary(order: Order): HTMLElement {
 }
 
 function amountLine(kind: string, name: string, minorUnits: number, currency: string): HTMLElement {
-  return element('p', { class: kind }, `${name} `, element('strong', {}, price(minorUnits, currency)));
+  return element(
+    'p',
+    { class: kind },
+    `${name} `,
+    element('strong', {}, price(minorUnits, currency)),
+  );
 }

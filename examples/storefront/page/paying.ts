@@ -6,7 +6,7 @@ import {
   WatchPaymentDocument,
   type PaymentStateFragment as Payment,
 } from '../generated/page.ts';
-import { ask, Refused, Unreachable, watch } from './gateway.ts';
+import { ask, Refused, Unreachable, wait, watch } from './gateway.ts';
 import type { Order } from './shop_server.ts';
 
 export type { Payment };
@@ -72,7 +72,6 @@ export async function confirm(order: Order, token: string | null): Promise<Payme
     idempotencyKey: keyOf(order, token),
     clientSecret: order.clientSecret,
     method: token === null ? null : { token },
-    returnUrl: `${location.origin}/orders/${order.id}`,
   };
   for (let attempt = 1; ; attempt++) {
     try {
@@ -89,7 +88,7 @@ export async function confirm(order: Order, token: string | null): Promise<Payme
     } catch (error) {
       if (!(error instanceof Unreachable) || attempt === TRIES_MAX) throw error;
     }
-    await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** attempt));
+    await wait(250 * 2 ** attempt);
   }
 }
 

@@ -11,6 +11,8 @@ export async function showProducts(): Promise<void> {
   const cards = products.map((product) => card(product, currency, update));
   show('Things that add up', element('ul', { class: 'products' }, ...cards), summary);
   update();
+  // The link to the cart may have been followed from another page: it was not there yet.
+  if (location.hash === '#cart') summary.scrollIntoView();
 }
 
 function card(product: Product, currency: string, update: () => void): HTMLElement {
@@ -79,7 +81,12 @@ function credit(): HTMLElement {
     checked: cart.usesCredit(),
     change: () => cart.setUsesCredit(box.checked),
   });
-  return element('label', { class: 'choice' }, box, element('span', {}, 'Pay with my store credit first'));
+  return element(
+    'label',
+    { class: 'choice' },
+    box,
+    element('span', {}, 'Pay with my store credit first'),
+  );
 }
 
 function loginHint(): HTMLElement {
@@ -97,6 +104,10 @@ function checkout(): HTMLElement {
       area.replaceChildren(failed(error, () => void place()));
     }
   };
-  const area = element('div', {}, button('Check out', () => void place(), { class: 'primary' }));
+  const area = element(
+    'div',
+    {},
+    button('Check out', () => void place(), { class: 'primary' }),
+  );
   return area;
 }

@@ -9,8 +9,8 @@ import {
 import { CURRENCY } from './catalogue.ts';
 import { problem, type Ask } from './counterfoil.ts';
 
-export const CUSTOMERS: readonly string[] = ['anna', 'ben'];
-const WELCOME_MINOR = '1000';
+export const CUSTOMERS: readonly string[] = ['anna', 'ben', 'clara'];
+const WELCOME_MINOR = '2000';
 const TOKEN_SECONDS = 300;
 
 /** Store credit for a new customer. Its keys are fixed, so whoever comes again gets no second gift. */

@@ -76,7 +76,10 @@ export function readPages(folder: URL, settings: Settings): Map<string, Page> {
   ];
   const pages = types.map(([name, type]): [string, Page] => {
     const content = readFileSync(new URL(name, folder));
-    return [`/${name}`, { type, content: name === 'index.html' ? filled(content, settings) : content }];
+    return [
+      `/${name}`,
+      { type, content: name === 'index.html' ? filled(content, settings) : content },
+    ];
   });
   return new Map(pages);
 }

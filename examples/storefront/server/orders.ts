@@ -55,7 +55,8 @@ export class Orders {
    * however often it is sent, there is one order and one payment.
    */
   async place(session: Session, { orderKey, lines, useCredit }: Wish): Promise<Order> {
-    if (typeof orderKey !== 'string' || !KEY.test(orderKey)) throw new BadOrder('orderKey: a UUID.');
+    if (typeof orderKey !== 'string' || !KEY.test(orderKey))
+      throw new BadOrder('orderKey: a UUID.');
     const id = `order-${orderKey}`;
     const wish = JSON.stringify([session.customerId, lines, useCredit]);
     const known = this.#placed.get(id);
@@ -65,7 +66,13 @@ export class Orders {
     session.orderIds.add(id);
     const placed = known ?? { wish, input: null, order: null };
     this.#placed.set(id, placed);
-    const order = (placed.order ??= this.#prepare(placed, id, session.customerId, lines, useCredit));
+    const order = (placed.order ??= this.#prepare(
+      placed,
+      id,
+      session.customerId,
+      lines,
+      useCredit,
+    ));
     order.catch(() => {
       if (placed.order === order) placed.order = null;
     });
@@ -92,7 +99,12 @@ export class Orders {
     lines: Line[],
     useCredit: boolean,
   ): Promise<Order> {
-    const input = (placed.input ??= await this.#decide(id, customerId, totalMinor(lines), useCredit));
+    const input = (placed.input ??= await this.#decide(
+      id,
+      customerId,
+      totalMinor(lines),
+      useCredit,
+    ));
     const { paymentCreate } = await this.#ask(CreatePaymentDocument, { input });
     if (paymentCreate.__typename !== 'PaymentPayload') throw problem(paymentCreate);
     const { clientSecret } = paymentCreate.payment;
@@ -107,7 +119,8 @@ export class Orders {
     total: number,
     useCredit: boolean,
   ): Promise<PaymentCreateInput> {
-    const credit = useCredit && customerId !== null ? await storeCredit(this.#ask, customerId) : null;
+    const credit =
+      useCredit && customerId !== null ? await storeCredit(this.#ask, customerId) : null;
     return {
       idempotencyKey: id,
       reference: id,

@@ -51,6 +51,9 @@ demo: $(VENV_STAMP) ## tell the story of a few payments with what really happene
 torture: $(VENV_STAMP) ## concurrency, crashes and hostile input; SCALE=0.1 for a short run
 	@SCALE=$(SCALE) exec $(RUN) -m pytest tests/torture -q -s --no-header --tb=short -p no:xdist
 
+bench: $(VENV_STAMP) ## measure against a bare server; SCALE=0.1 for a quick look
+	@exec $(RUN) -m benchmarks --scale $(SCALE)
+
 docs: $(VENV_STAMP) ## write what is generated: docs/settings.md, schema.graphql, requirements.txt
 	$(RUN) -m counterfoil.reference
 	$(UV) export --frozen --quiet --no-dev --output-file requirements.txt
@@ -70,4 +73,4 @@ $(VENV_STAMP): $(UV_STAMP) uv.lock pyproject.toml
 	$(UV) sync --frozen --quiet --compile-bytecode
 	@touch $@
 
-.PHONY: help setup serve shop test check fix demo torture docs
+.PHONY: help setup serve shop test check fix demo torture bench docs

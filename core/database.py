@@ -1,4 +1,4 @@
-"""Units of work on PostgreSQL: asyncpg for all that writes, SQLModel sessions for varied reads.
+"""Units of work on PostgreSQL: asyncpg for all that writes, SQLModel for varied reads.
 
 Every unit of work belongs to one tenant. Row-level security compares `app.tenant`, which is set
 LOCAL to it, with the tenant of each row; without it no row is visible.
@@ -18,8 +18,7 @@ from asyncpg.pool import PoolConnectionProxy
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.errors import Unavailable
 
@@ -28,6 +27,9 @@ Tx: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 """A connection that is nobody else's."""
+
+Reader: TypeAlias = AsyncConnection
+"""What SQLModel's statements are read with: `rows = await reader.execute(select(…))`."""
 
 Result = TypeVar("Result")
 
@@ -58,6 +60,12 @@ _SERVER_GONE: Final = (
     asyncpg.TooManyConnectionsError,
     # What the driver says when the server hung up between two statements.
     asyncpg.InternalClientError,
+)
+_ROLL_BACK_FAILED: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
 )
 _CONNECTION_LOST: Final = (*_SERVER_GONE, asyncpg.InterfaceError, ConnectionError, TimeoutError)
 
@@ -117,8 +125,16 @@ class Database:
             pool_size=max(2, settings.pool_size // 2),
             max_overflow=0,
             pool_timeout=settings.acquire_timeout_seconds,
+            # `reading` begins and ends its units of work itself, in one round trip each.
+            isolation_level="AUTOCOMMIT",
+            pool_reset_on_return=None,
+            json_deserializer=orjson.loads,
             connect_args={
-                "server_settings": {"application_name": "counterfoil-read", **session_settings}
+                "server_settings": {
+                    "application_name": "counterfoil-read",
+                    "default_transaction_read_only": "on",
+                    **session_settings,
+                }
             },
         )
         return cls(pool, engine, settings)
@@ -162,15 +178,29 @@ class Database:
         async with self.unit_of_work(tenant_id) as tx:
             return await work(tx)
 
-    @asynccontextmanager
-    async def reading(self, tenant_id: int) -> AsyncIterator[AsyncSession]:
-        """A SQLModel session that sees one tenant and cannot write. Raises: DatabaseUnavailable."""
+    async def find(self, query: str, *arguments: object) -> asyncpg.Record | None:
+        """One row of a function that looks up before the tenant is known.
+
+        One statement, so one round trip. No row of any table is visible to it but through the
+        function. Raises: DatabaseUnavailable.
+        """
         try:
-            async with AsyncSession(self._engine, expire_on_commit=False) as session:
-                connection = await session.connection()
-                await connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-                await connection.exec_driver_sql(f"SET LOCAL app.tenant = '{int(tenant_id)}'")
-                yield session
+            async with self.pool.acquire(
+                timeout=self._settings.acquire_timeout_seconds
+            ) as connection:
+                return await connection.fetchrow(query, *arguments)
+        except (*_CONNECTION_LOST, *_TIMED_OUT) as error:
+            raise DatabaseUnavailable from error
+
+    @asynccontextmanager
+    async def reading(self, tenant_id: int) -> AsyncIterator[Reader]:
+        """A connection that sees one tenant as of the first statement, and cannot write.
+
+        Raises: DatabaseUnavailable.
+        """
+        try:
+            async with self._engine.connect() as connection, _snapshot(connection, tenant_id):
+                yield connection
         except (PoolTimeout, *_CONNECTION_LOST) as error:
             raise DatabaseUnavailable from error
         except DBAPIError as error:
@@ -217,6 +247,30 @@ def _is_away(error: DBAPIError) -> bool:
 
 
 @asynccontextmanager
+async def _snapshot(connection: Reader, tenant_id: int) -> AsyncIterator[None]:
+    """Begin and end on the driver's own connection: the pool hands it out as it came back."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    await driver.execute(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+        f" SET LOCAL app.tenant = '{int(tenant_id)}'"
+    )
+    try:
+        yield
+    finally:
+        ended = False
+        try:
+            async with asyncio.timeout(2):
+                await driver.execute("ROLLBACK")
+            ended = True
+        except _ROLL_BACK_FAILED:
+            pass  # what was read was read
+        finally:
+            if not ended:  # it may still be busy, or show this tenant's rows: nobody may have it
+                await connection.invalidate()
+
+
+@asynccontextmanager
 async def _transaction(connection: Tx, tenant_id: int | None) -> AsyncIterator[None]:
     tenant = "" if tenant_id is None else str(int(tenant_id))
     try:
@@ -257,7 +311,7 @@ async def _roll_back(connection: Tx) -> None:
         return
     try:
         await asyncio.wait_for(connection.execute("ROLLBACK"), timeout=2)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+    except _ROLL_BACK_FAILED:
         _terminate(connection)
 
 

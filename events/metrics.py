@@ -42,8 +42,7 @@ class EventMetrics:
 
 async def measure(database: Database, metrics: EventMetrics) -> None:
     """Measure how far the sequencer is behind. Raises: DatabaseUnavailable."""
-    async with database.unit_of_work(None) as tx:
-        row = await tx.fetchrow("SELECT * FROM measure_outbox()")
+    row = await database.find("SELECT * FROM measure_outbox()")
     assert row is not None
     metrics.waiting.set(row["waiting"])
     metrics.oldest_seconds.set(row["oldest_seconds"])

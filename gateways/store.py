@@ -138,12 +138,12 @@ async def save(tx: Tx, vault: Vault, tenant_id: int, account: ProviderAccount) -
 
 async def publish_health(database: Database, status: BreakerStatus) -> None:
     """Tell other processes and people what a breaker of this process has become."""
-    async with database.unit_of_work(None) as tx:
-        tenant_id = await tx.fetchval(
-            "SELECT tenant_id FROM find_provider_account($1)", status.account_id
-        )
-    if tenant_id is None:
+    owner = await database.find(
+        "SELECT tenant_id FROM find_provider_account($1)", status.account_id
+    )
+    if owner is None:
         return
+    tenant_id: int = owner["tenant_id"]
     async with database.unit_of_work(tenant_id) as tx:
         await tx.execute(
             """INSERT INTO provider_health AS h

@@ -1,11 +1,14 @@
 """What every resolver is given: who asks, the services, and what this request read already."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 from uuid import UUID
 
 from core.clock import Clock
-from core.database import Database
+from core.database import Database, Reader
 from core.errors import Rejected
 from core.identifiers import encode
 from events import Feed
@@ -104,6 +107,9 @@ class Context:
     _tenant_id: int | None = field(default=None, init=False)
     memory: dict[type, object] = field(default_factory=dict, init=False)
     """What was read already in this request, by who keeps it."""
+    _moment: AsyncExitStack | None = field(default=None, init=False)
+    _reader: Reader | None = field(default=None, init=False)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     @property
     def tenant_id(self) -> int:
@@ -126,6 +132,29 @@ class Context:
             raise OriginNotAllowed
         self._tenant_id = tenant_id
         return True
+
+    @asynccontextmanager
+    async def at_one_moment(self) -> AsyncIterator[None]:
+        """All that is read meanwhile is as of the first read: a balance and its entries agree."""
+        async with AsyncExitStack() as self._moment:
+            try:
+                yield
+            finally:
+                self._reader = None
+        self._moment = None
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Reader]:
+        """What reads the tenant's rows; one statement at a time. Raises: DatabaseUnavailable."""
+        if self._moment is None:
+            async with self.services.database.reading(self.tenant_id) as reader:
+                yield reader
+            return
+        async with self._turn:
+            if self._reader is None:
+                opening = self.services.database.reading(self.tenant_id)
+                self._reader = await self._moment.enter_async_context(opening)
+            yield self._reader
 
     def forget(self) -> None:
         """Something was changed: read anew from now on."""

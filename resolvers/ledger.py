@@ -6,7 +6,18 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, select, true
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    select,
+    true,
+)
 
 from core.errors import Rejected
 from core.identifiers import MalformedId, split
@@ -108,14 +119,21 @@ async def account(context: Context, id: str | None, path: str | None) -> Account
     return await account_at(context, path) if path is not None else None
 
 
+_BASE_CURRENCY: Final = select(columns_of(Tenant)["base_currency"]).scalar_subquery()
+_ACCOUNT_AT: Final = (
+    select_accounts()
+    .where(_ACCOUNTS["path"] == bindparam("path"))
+    .order_by((_ACCOUNTS["currency"] == _BASE_CURRENCY).desc(), _ACCOUNTS["currency"])
+    .limit(1)
+)
+
+
 async def account_at(context: Context, path: str, currency: str | None = None) -> Account | None:
     """By path; in the tenant's base currency, or else the first, unless a currency is given."""
-    statement = select_accounts().where(_ACCOUNTS["path"] == path)
+    statement = _ACCOUNT_AT
     if currency is not None:
         statement = statement.where(_ACCOUNTS["currency"] == currency)
-    base = select(columns_of(Tenant)["base_currency"]).scalar_subquery()
-    preferred = (_ACCOUNTS["currency"] == base).desc()
-    row = await fetch_one(context, statement.order_by(preferred, _ACCOUNTS["currency"]).limit(1))
+    row = await fetch_one(context, statement, path=path)
     return Account(row) if row is not None else None
 
 
@@ -160,22 +178,34 @@ async def balance(context: Context, parent: Account, at: datetime | None) -> Bal
     """What the account holds, or held."""
     if at is None:
         return Balance.of(parent.counters, context.services.clock.now())
-    return Balance.of(await _counters_at(context, parent, at, before=False), at)
+    (then,) = await _counters_at(context, parent, [at], before=False)
+    return Balance.of(then, at)
+
+
+def _counters_then(*, before: bool) -> Select[Any]:
+    """The newest entry of an account up to each of several instants."""
+    instants = bindparam("instants", type_=ARRAY(_ENTRIES["recorded_at"].type))
+    asked = func.unnest(instants).table_valued("instant", name="asked").render_derived()
+    newest = _entry_at(asked.c.instant, before=before)
+    return (
+        select(asked.c.instant, newest.c, _ACCOUNTS["normal"])
+        .select_from(table_of(AccountRow).join(asked, true()).join(newest, true()))
+        .where(_ACCOUNTS["id"] == bindparam("account"))
+    )
+
+
+_COUNTERS_THEN: Final = {before: _counters_then(before=before) for before in (False, True)}
 
 
 async def _counters_at(
-    context: Context, account: Account, at: datetime, *, before: bool
-) -> Counters:
-    newest = _entry_at(literal(at, _ENTRIES["recorded_at"].type), before=before)
-    row = await fetch_one(
-        context,
-        select(newest.c, _ACCOUNTS["normal"])
-        .select_from(table_of(AccountRow).join(newest, true()))
-        .where(_ACCOUNTS["id"] == account.number),
-    )
-    if row is None:
-        return Counters(account.currency, account.row.normal, 0, 0, 0, 0, 0)
-    return Counters.of(row, "_after")
+    context: Context, account: Account, instants: Sequence[datetime], *, before: bool
+) -> list[Counters]:
+    """What the account had counted at each instant, or just before it."""
+    statement = _COUNTERS_THEN[before]
+    rows = await fetch(context, statement, account=account.number, instants=list(instants))
+    found = {row.instant: Counters.of(row, "_after") for row in rows}
+    nothing = Counters(account.currency, account.row.normal, 0, 0, 0, 0, 0)
+    return [found.get(instant, nothing) for instant in instants]
 
 
 async def balances(context: Context, prefix: str, at: datetime | None) -> list[Balance]:
@@ -289,11 +319,7 @@ async def entries(
     if query.currency is not None:
         statement = statement.where(_ENTRIES["currency"] == query.currency)
     if query.kinds:
-        of_entry = and_(
-            _TRANSACTIONS["tenant_id"] == _ENTRIES["tenant_id"],
-            _TRANSACTIONS["id"] == _ENTRIES["transaction_id"],
-        )
-        statement = statement.where(exists().where(of_entry, _of_kinds(query.kinds)))
+        statement = statement.where(_of_kinds(query.kinds))
     return await fetch_page(context, statement, _NEWEST_ENTRIES, request, Entry)
 
 
@@ -307,8 +333,7 @@ async def statement(
     """Opening and closing balance and the posted entries between. Raises: BadPeriod, BadCursor."""
     if to < from_:
         raise BadPeriod
-    opening = await _counters_at(context, parent, from_, before=True)
-    closing = await _counters_at(context, parent, to, before=True)
+    opening, closing = await _counters_at(context, parent, [from_, to], before=True)
     between = select_entries().where(
         _ENTRIES["account_id"] == parent.number,
         _ENTRIES["layer"] == POSTED,
@@ -381,11 +406,6 @@ async def transactions_of_payment(
 ) -> Page[Transaction]:
     """The newest first. Raises: BadCursor."""
     return await transactions(context, TransactionQuery(payment_id=parent.uuid), request)
-
-
-async def transaction_of(context: Context, parent: Entry) -> Transaction | None:
-    """The transaction an entry is part of."""
-    return await load(context).transaction_by_number.load(parent.row.transaction_id)
 
 
 async def entries_of_transaction(context: Context, parent: Transaction) -> list[Entry]:

@@ -1,4 +1,7 @@
-"""Plain rows of one tenant: one short read-only session a fetch, no objects of the mapper."""
+"""Plain rows of one tenant, read-only, no objects of the mapper.
+
+The reads of a query see one moment; those of a mutation's answer and of an event what is there now.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -40,17 +43,24 @@ _UNREAD: Final = frozenset(
 
 def rows_of(model: type[SQLModel], *more: ColumnElement[Any]) -> Select[Any]:
     """The rows of a table without what nobody needs, and more columns of others."""
-    return select(*(column for column in columns_of(model) if column.key not in _UNREAD), *more)
+    return select(*shown_columns(model), *more)
 
 
-async def fetch(context: Context, statement: Executable) -> Sequence[Any]:
-    """Rows with the selected columns as attributes. Row-level security hides other tenants'."""
-    async with context.services.database.reading(context.tenant_id) as session:
-        connection = await session.connection()
-        return (await connection.execute(statement)).all()
+def shown_columns(model: type[SQLModel]) -> list[Column[Any]]:
+    """The columns of a table without what nobody needs."""
+    return [column for column in columns_of(model) if column.key not in _UNREAD]
 
 
-async def fetch_one(context: Context, statement: Executable) -> Any | None:
+async def fetch(context: Context, statement: Executable, **given: object) -> Sequence[Any]:
+    """Rows with the selected columns as attributes. Row-level security hides other tenants'.
+
+    `given` are the values of the statement's `bindparam`s: one that is asked often is built once.
+    """
+    async with context.reading() as reader:
+        return (await reader.execute(statement, given)).all()
+
+
+async def fetch_one(context: Context, statement: Executable, **given: object) -> Any | None:
     """The first row, if there is one."""
-    rows = await fetch(context, statement)
+    rows = await fetch(context, statement, **given)
     return rows[0] if rows else None

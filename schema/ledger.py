@@ -66,7 +66,7 @@ class Entry(Node):
     posted_at: datetime = shown("When it was written into the books.")
     effective_at: datetime = shown("When it happened.")
 
-    transaction = edge(read.transaction_of, TransactionType, "The transaction it belongs to.")
+    transaction: TransactionType = shown("The transaction it belongs to.")
     account = edge(read.account_of, AccountType, "The account it is on.")
 
 

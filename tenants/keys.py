@@ -91,8 +91,7 @@ async def authenticate(database: Database, secret: str) -> Principal | None:
     """
     if not secret.startswith("cf_") or len(secret) > _KEY_LENGTH_MAX:
         return None
-    async with database.unit_of_work(None) as tx:
-        row = await tx.fetchrow("SELECT * FROM find_api_key($1)", fingerprint(secret))
+    row = await database.find("SELECT * FROM find_api_key($1)", fingerprint(secret))
     if row is None:
         return None
     principal = Principal(

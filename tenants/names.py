@@ -12,8 +12,7 @@ class TenantNotFound(Rejected):
 
 async def find_tenant(database: Database, name: str) -> int:
     """The number of a tenant. Raises: TenantNotFound."""
-    async with database.unit_of_work(None) as tx:
-        tenant_id = await tx.fetchval("SELECT tenant_id FROM find_tenant($1)", name)
-    if tenant_id is None:
+    row = await database.find("SELECT tenant_id FROM find_tenant($1)", name)
+    if row is None:
         raise TenantNotFound(name=name)
-    return int(tenant_id)
+    return int(row["tenant_id"])

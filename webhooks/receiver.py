@@ -1,21 +1,28 @@
 """Take a callback in: prove it, keep it once, answer. Nothing else happens in the request."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 import structlog
 
 from core.clock import Clock
 from core.crypto import Vault
-from core.database import Database
+from core.database import Database, Tx
 from core.errors import CounterfoilError
 from core.identifiers import MalformedId, decode
 from gateways.accounts import ProviderAccount
 from gateways.dispatcher import Dispatcher
-from gateways.port import BadSignature, CallbackRequest, StaleSignature, Unparseable
+from gateways.port import (
+    BadSignature,
+    CallbackRequest,
+    ProviderEvent,
+    StaleSignature,
+    Unparseable,
+)
 from gateways.store import load
 from webhooks.inbox import keep, not_understood
 from webhooks.metrics import WebhookMetrics
@@ -65,19 +72,39 @@ class Receiver:
         """
         request = CallbackRequest(headers, query, body, self.clock.now())
         try:
-            found = await self._find(account_id)
-            if found is None:
-                self.metrics.received.labels("", "no_such_account").inc()
-                return _NO_SUCH_ACCOUNT
-            return await self._take(*found, request, correlation_id)
+            answer, new = await self._take(decode("prv", account_id), request, correlation_id)
+        except MalformedId:
+            self.metrics.received.labels("", "no_such_account").inc()
+            return _NO_SUCH_ACCOUNT
         except (CounterfoilError, asyncpg.PostgresError):
             _log.exception("webhook.not_kept", account=account_id)
             self.metrics.received.labels("", "unavailable").inc()
             return _UNAVAILABLE
+        if new:
+            self.arrived.set()
+        return answer
 
     async def _take(
-        self, tenant_id: int, account: ProviderAccount, request: CallbackRequest, correlation: str
-    ) -> Answer:
+        self, account_id: UUID, request: CallbackRequest, correlation: str
+    ) -> tuple[Answer, int]:
+        """The answer, and how many events were new. One unit of work: its first half only reads."""
+        async with self.database.unit_of_work(None) as tx:
+            found = await self._find(tx, account_id)
+            if found is None:
+                self.metrics.received.labels("", "no_such_account").inc()
+                return _NO_SUCH_ACCOUNT, 0
+            tenant_id, account = found
+            events = self._prove(account, request)
+            if isinstance(events, Answer):
+                return events, 0
+            new = await keep(tx, tenant_id, account.id, request, events, correlation)
+        self.metrics.received.labels(account.adapter, "accepted" if new else "duplicate").inc()
+        return ACCEPTED, new
+
+    def _prove(
+        self, account: ProviderAccount, request: CallbackRequest
+    ) -> Sequence[ProviderEvent] | Answer:
+        """What the provider says, if it is the provider who says it; else what it is told."""
         try:
             events = self.dispatcher.verify_and_parse(account, request)
         except StaleSignature:
@@ -90,26 +117,15 @@ class Receiver:
         except Unparseable:
             _log.warning("webhook.not_understood", provider=account.name, exc_info=True)
             events = []
-        async with self.database.unit_of_work(tenant_id) as tx:
-            new = await keep(
-                tx, tenant_id, account.id, request, events or [not_understood(request)], correlation
-            )
-        self.metrics.received.labels(account.adapter, "accepted" if new else "duplicate").inc()
-        if new:
-            self.arrived.set()
-        return ACCEPTED
+        return events or [not_understood(request)]
 
-    async def _find(self, account_id: str) -> tuple[int, ProviderAccount] | None:
-        try:
-            id = decode("prv", account_id)
-        except MalformedId:
+    async def _find(self, tx: Tx, id: UUID) -> tuple[int, ProviderAccount] | None:
+        """The account, whose tenant the unit of work then belongs to."""
+        tenant_id = await tx.fetchval(
+            """SELECT tenant_id FROM find_provider_account($1),
+                      set_config('app.tenant', tenant_id::TEXT, TRUE)""",
+            id,
+        )
+        if tenant_id is None:
             return None
-        async with self.database.unit_of_work(None) as tx:
-            tenant_id = await tx.fetchval(
-                """SELECT tenant_id FROM find_provider_account($1),
-                          set_config('app.tenant', tenant_id::TEXT, TRUE)""",
-                id,
-            )
-            if tenant_id is None:
-                return None
-            return tenant_id, await load(tx, self.vault, tenant_id, id)
+        return tenant_id, await load(tx, self.vault, tenant_id, id)

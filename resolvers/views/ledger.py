@@ -8,7 +8,7 @@ from uuid import UUID
 from core.identifiers import encode
 from core.money import Money
 from resolvers.paging import Page
-from resolvers.views.rows import Attribute, View, column, money, pairs, public_id
+from resolvers.views.rows import Attribute, Part, View, column, money, pairs, public_id
 
 _DIRECTIONS: Final = {"D": "DEBIT", "C": "CREDIT"}
 _SIDES: Final = {1: "DEBIT", -1: "CREDIT"}
@@ -17,6 +17,9 @@ _SEQ_BITS: Final = 64
 
 TOTALS: Final = ("debits_posted", "credits_posted", "debits_pending", "credits_pending")
 """The columns of account_balance that hold running totals; entry has them with "_after"."""
+
+OF_TRANSACTION: Final = "txn_"
+"""Before the names of a transaction's columns, in the row of an entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +130,6 @@ def entry_key(bare_id: UUID) -> tuple[int, int] | None:
     return (number, seq) if 0 < number <= largest and 0 < seq <= largest else None
 
 
-class Entry(View):
-    """One debit or credit; the row also has the account's normal side."""
-
-    id = Attribute(lambda row: entry_id(row.account_id, row.seq))
-    sequence = column("seq")
-    direction = Attribute(lambda row: _DIRECTIONS[row.direction])
-    layer = Attribute(lambda row: _LAYERS[row.layer])
-    amount = money("amount")
-    running_balance = Attribute(
-        lambda row: Money(
-            row.normal * (row.debits_posted_after - row.credits_posted_after), row.currency
-        )
-    )
-    posted_at = column("recorded_at")
-    effective_at = column("effective_at")
-
-
 class Transaction(View):
     """A balanced set of entries."""
 
@@ -157,6 +143,24 @@ class Transaction(View):
     correlation_id = column("correlation_id")
     hash = Attribute(lambda row: row.content_hash.hex())
     metadata = pairs("metadata")
+
+
+class Entry(View):
+    """One debit or credit; the row also has the account's normal side, and the transaction."""
+
+    id = Attribute(lambda row: entry_id(row.account_id, row.seq))
+    sequence = column("seq")
+    direction = Attribute(lambda row: _DIRECTIONS[row.direction])
+    layer = Attribute(lambda row: _LAYERS[row.layer])
+    amount = money("amount")
+    running_balance = Attribute(
+        lambda row: Money(
+            row.normal * (row.debits_posted_after - row.credits_posted_after), row.currency
+        )
+    )
+    posted_at = column("recorded_at")
+    effective_at = column("effective_at")
+    transaction = Attribute(lambda row: Transaction(Part(row, OF_TRANSACTION)))
 
 
 class Hold(View):

@@ -30,6 +30,19 @@ class View:
         return found
 
 
+class Part:
+    """A joined row: its columns have a prefix in the row they are part of."""
+
+    __slots__ = ("_prefix", "_whole")
+
+    def __init__(self, whole: Any, prefix: str) -> None:
+        self._whole = whole
+        self._prefix = prefix
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, self._prefix + name)
+
+
 class Attribute(Generic[Shown]):
     """An attribute of a view, computed from the row each time it is read."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
 from typing import Any, Final, TypeGuard, cast
 
@@ -34,12 +34,14 @@ from schema.endpoint.asgi import (
 )
 from schema.endpoint.documents import DocumentStore, Prepared
 from schema.endpoint.metrics import GraphQLMetrics
+from schema.endpoint.plain import PlainExecutor
 from schema.endpoint.ports import (
     Authenticate,
     Caller,
     ContextFactory,
     Limits,
     OriginNotAllowed,
+    RequestContext,
     Unauthenticated,
 )
 from schema.endpoint.problems import HttpProblem, Refusal
@@ -198,7 +200,18 @@ class GraphQLEndpoint:
         return parse_body(body, self._limits)
 
     async def _execute(
-        self, prepared: Prepared, asked: GraphQLRequest, context: object
+        self, prepared: Prepared, asked: GraphQLRequest, context: RequestContext
+    ) -> ExecutionResult:
+        try:
+            if prepared.is_mutation:
+                return await self._shielded(self._run(prepared, asked, context))
+            async with asyncio.timeout(self._limits.query_seconds), context.at_one_moment():
+                return await self._run(prepared, asked, context)
+        except TimeoutError:
+            raise DeadlineExceeded from None
+
+    async def _run(
+        self, prepared: Prepared, asked: GraphQLRequest, context: RequestContext
     ) -> ExecutionResult:
         running = execute(
             self._schema,
@@ -206,26 +219,15 @@ class GraphQLEndpoint:
             context_value=context,
             variable_values=dict(asked.variables),
             operation_name=prepared.operation.name.value if prepared.operation.name else None,
+            executor_class=PlainExecutor,
             is_awaitable=_IS_AWAITABLE,
             hide_suggestions=self._production,
         )
-        if not isawaitable(running):
-            return running
-        try:
-            if prepared.is_mutation:
-                return await self._shielded(running)
-            async with asyncio.timeout(self._limits.query_seconds):
-                return await running
-        except TimeoutError:
-            raise DeadlineExceeded from None
+        return await running if isawaitable(running) else running
 
-    async def _shielded(self, running: Awaitable[ExecutionResult]) -> ExecutionResult:
+    async def _shielded(self, running: Coroutine[Any, Any, ExecutionResult]) -> ExecutionResult:
         """Await a mutation that goes on whatever happens to the request."""
-
-        async def run() -> ExecutionResult:
-            return await running
-
-        task = asyncio.create_task(run())
+        task = asyncio.create_task(running)
         self._mutations.add(task)
         task.add_done_callback(self._mutations.discard)
         try:

@@ -1,6 +1,7 @@
 """What the endpoint needs from outside: who is calling, and how much a caller may ask for."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,8 +41,17 @@ Authenticate = Callable[[HttpRequest], Awaitable[Caller]]
 Raises: Unauthenticated (always with the same message), OriginNotAllowed, Unavailable.
 """
 
-ContextFactory = Callable[[HttpRequest, Caller], object]
-"""Make what resolvers see as `info.context`, for one request."""
+
+class RequestContext(Protocol):
+    """What resolvers see as `info.context`, for one request."""
+
+    def at_one_moment(self) -> AbstractAsyncContextManager[None]:
+        """Around a query: all its reads see the same state."""
+        ...
+
+
+ContextFactory = Callable[[HttpRequest, Caller], RequestContext]
+"""Make the context of one request."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,7 +263,7 @@ def state(market: Market) -> Json:
 
 
 def confirmation(market: Market) -> Json:
-    """Of an amount nobody can charge: the payment stays as it is, whoever may confirm it."""
+    """Of the payment everybody knows the secret of; only for callers who are refused."""
     return {
         "idempotencyKey": a_key(),
         "clientSecret": market.payment["clientSecret"],

@@ -4,9 +4,8 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from core.database import Database, DatabaseSettings, DatabaseUnavailable, Tx
+from core.database import Database, DatabaseSettings, DatabaseUnavailable, Reader, Tx
 from tests.conftest import add_tenant
 
 
@@ -118,20 +117,18 @@ async def test_reading_while_the_database_is_away_or_blocked_is_unavailable(
     sleep = text("SELECT pg_backend_pid(), pg_sleep(:seconds)")
 
     with pytest.raises(DatabaseUnavailable):
-        async with database.reading(tenant_id) as session:
-            connection = await session.connection()
+        async with database.reading(tenant_id) as connection:
             backend = (await connection.execute(sleep, {"seconds": 0})).scalar()
             await admin.execute("SELECT pg_terminate_backend($1)", backend)
             await connection.execute(sleep, {"seconds": 5})
     async with admin.transaction():
         await admin.execute("LOCK TABLE block_list IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(DatabaseUnavailable):
-            async with database.reading(tenant_id) as session:
-                connection = await session.connection()
+            async with database.reading(tenant_id) as connection:
                 await connection.execute(text("SET LOCAL lock_timeout = '50ms'"))
                 await connection.execute(text("SELECT 1 FROM block_list"))
-    async with database.reading(tenant_id) as session:
-        await (await session.connection()).execute(sleep, {"seconds": 0})
+    async with database.reading(tenant_id) as connection:
+        await connection.execute(sleep, {"seconds": 0})
     await admin.close()
 
 
@@ -142,16 +139,49 @@ async def test_a_reading_session_sees_its_tenant_and_cannot_write(
     async with database.unit_of_work(tenant_id) as tx:
         await block(tx, tenant_id, "AA")
 
-    async def count(session: AsyncSession) -> object:
-        connection = await session.connection()
-        return (await connection.execute(text("SELECT count(*) FROM block_list"))).scalar()
+    async def count(reader: Reader) -> object:
+        return (await reader.execute(text("SELECT count(*) FROM block_list"))).scalar()
 
-    async with database.reading(stranger) as session:
-        assert await count(session) == 0
-    async with database.reading(tenant_id) as session:
-        assert await count(session) == 1
+    async with database.reading(stranger) as reader:
+        assert await count(reader) == 0
+    async with database.reading(tenant_id) as reader:
+        assert await count(reader) == 1
         with pytest.raises(DBAPIError, match="read-only"):
-            await (await session.connection()).execute(text("DELETE FROM block_list"))
+            await reader.execute(text("DELETE FROM block_list"))
+    async with database.reading(stranger) as reader:
+        assert await count(reader) == 0
+
+
+async def test_a_reader_sees_one_moment_whatever_is_written_meanwhile(
+    database: Database, tenant_id: int
+) -> None:
+    blocked_now = text("SELECT count(*) FROM block_list")
+
+    async with database.reading(tenant_id) as reader:
+        before = (await reader.execute(blocked_now)).scalar()
+        async with database.unit_of_work(tenant_id) as tx:
+            await block(tx, tenant_id, "BB")
+        after = (await reader.execute(blocked_now)).scalar()
+
+    assert (before, after) == (0, 0)
+    async with database.reading(tenant_id) as reader:
+        assert (await reader.execute(blocked_now)).scalar() == 1
+
+
+async def test_a_reader_that_is_cancelled_gives_no_connection_back_that_is_busy(
+    database: Database, tenant_id: int
+) -> None:
+    async def read(seconds: float) -> None:
+        async with database.reading(tenant_id) as reader:
+            await reader.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
+
+    for _ in range(12):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await read(5)
+    async with asyncio.TaskGroup() as readers:
+        for _ in range(12):
+            readers.create_task(read(0))
 
 
 async def test_json_columns_speak_python(database: Database, tenant_id: int) -> None:

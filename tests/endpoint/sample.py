@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +83,9 @@ class BookInput:
 class Context:
     caller: "SampleCaller"
     log: list[str]
+
+    def at_one_moment(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
 
 @strawberry.type

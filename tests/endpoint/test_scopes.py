@@ -4,7 +4,7 @@ import strawberry
 from schema.directives import Cost, Public, Requires, Scope
 from schema.endpoint import BadCost, GraphQLEndpoint, UnguardedField
 from schema.endpoint.documents import Prepared
-from tests.endpoint.sample import Client, SampleCaller, codes
+from tests.endpoint.sample import Client, Context, SampleCaller, codes
 
 NO_SCOPES = SampleCaller(frozenset())
 READS_LEDGER = SampleCaller(frozenset({"LEDGER_READ"}))
@@ -92,9 +92,15 @@ async def _nobody(_request: object) -> SampleCaller:
     return NO_SCOPES
 
 
+def _context(_request: object, _caller: object) -> Context:
+    return Context(NO_SCOPES, [])
+
+
 def an_endpoint(query: type) -> GraphQLEndpoint:
     return GraphQLEndpoint(
-        strawberry.Schema(query), authenticate=_nobody, context=lambda _request, _caller: None
+        strawberry.Schema(query),
+        authenticate=_nobody,
+        context=_context,
     )
 
 
@@ -148,7 +154,7 @@ def test_a_scope_on_an_implementation_guards_the_interface() -> None:
         thing: Thing = strawberry.field(directives=[Public(reason="a sample")])
 
     schema = strawberry.Schema(Query, types=[Open, Closed])
-    endpoint = GraphQLEndpoint(schema, authenticate=_nobody, context=lambda _request, _caller: None)
+    endpoint = GraphQLEndpoint(schema, authenticate=_nobody, context=_context)
 
     prepared = endpoint.documents.get("{ thing { name } }", None)
     open_only = endpoint.documents.get("{ thing { ... on Open { name } } }", None)

@@ -6,10 +6,6 @@ from tests.plans import STATISTICS, a_planner
 
 LOOKUPS = [
     ("allowed_origin WHERE origin = $1::TEXT", "allowed_origin_by_origin"),
-    (
-        "allowed_origin WHERE tenant_id = $1::INT ORDER BY origin",
-        "allowed_origin_pkey",
-    ),
     ("customer_token WHERE secret_hash = $1::BYTEA", "customer_token_secret_hash_unique"),
     (
         """customer_token WHERE tenant_id = $1::INT AND expires_at <= clock_timestamp()

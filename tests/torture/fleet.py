@@ -238,11 +238,11 @@ class Fleet:
     async def _answers(self, url: str) -> None:
         """Wait until a URL says 200."""
         await eventually(
-            lambda: _is_up(url), START_SECONDS, lambda: f"{url} did not answer\n{self.logs()}"
+            lambda: is_up(url), START_SECONDS, lambda: f"{url} did not answer\n{self.logs()}"
         )
 
 
-async def _is_up(url: str) -> bool:
+async def is_up(url: str) -> bool:
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
             return (await client.get(url)).status_code == 200

@@ -35,7 +35,7 @@ _ERRORS = """
   ... on OperationInProgressError { retryAfterMs }
   ... on ValidationError { fields { path code message } }
 """
-_CREATE = f"""mutation Create($input: PaymentCreateInput!) {{ paymentCreate(input: $input) {{
+CREATE = f"""mutation Create($input: PaymentCreateInput!) {{ paymentCreate(input: $input) {{
   __typename ... on PaymentPayload {{ replayed {_PAYMENT} }} {_ERRORS} }} }}"""
 _CONFIRM = f"""mutation Confirm($input: PaymentConfirmInput!) {{ paymentConfirm(input: $input) {{
   __typename ... on PaymentPayload {{ replayed {_PAYMENT} }} {_ERRORS} }} }}"""
@@ -79,10 +79,10 @@ class Shop:
     database: Database
     told_to_wait: int = 0
     """Requests that were too many for the moment: refused before anything was written."""
-    _headers: dict[str, str] = field(init=False)
+    headers: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._headers = {
+        self.headers = {
             "Authorization": f"Bearer {self.key}",
             "Content-Type": "application/json",
             "Accept": "application/json",
@@ -110,7 +110,7 @@ class Shop:
             "confirm": confirm,
             "routing": routing,
         }
-        return await self._mutate(_CREATE, "paymentCreate", asked, via)
+        return await self._mutate(CREATE, "paymentCreate", asked, via)
 
     async def confirm(self, key: str, payment_id: str, *, via: int = 0) -> Reply:
         asked = {"idempotencyKey": key, "paymentId": payment_id}
@@ -140,7 +140,7 @@ class Shop:
         wire = self.fleet.wires[via % len(self.fleet.wires)]
         body = orjson.dumps({"query": document, "variables": {"input": asked}})
         for _ in range(TOO_BUSY_MAX):
-            answer = await wire.post("/graphql", body, self._headers)
+            answer = await wire.post("/graphql", body, self.headers)
             parsed = orjson.loads(answer.body)
             if answer.status == 200 and not parsed.get("errors"):
                 found = parsed["data"][name]

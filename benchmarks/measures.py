@@ -1,0 +1,213 @@
+"""What is measured, one after the other: in each round the product and the bare server in turn.
+
+A figure is the median of its rounds. Only ratios within one run are judged: machines differ, and
+the same one differs from hour to hour.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from benchmarks.load import Ask, Latencies, closed_loop, cpu_seconds, memory_megabytes, open_loop
+from benchmarks.report import Figure
+from benchmarks.stage import BODIES, Stage, create_body
+from core.identifiers import encode, new_id
+from tests.torture.wire import Answer
+
+ROUNDS: Final = 3
+PROVIDER_MS: Final = 200
+CALLERS: Final = 16
+WEBHOOKS_PER_SECOND: Final = 200
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """Everything `make bench` finds out. `scale` 1 takes about ten minutes."""
+
+    stage: Stage
+    scale: float
+    say: Say
+
+    def count(self, full: int) -> int:
+        return max(20, round(full * self.scale))
+
+    async def all(self) -> list[Figure]:
+        found: list[Figure] = []
+        measures: list[Callable[[], Awaitable[list[Figure]]]] = [
+            self.memory_at_rest,
+            self.latency,
+            self.cpu,
+            self.webhooks,
+            self.memory_under_load,
+        ]
+        for measure in measures:
+            self.say(f"{measure.__name__.replace('_', ' ')} …")
+            found += await measure()
+        return found
+
+    async def latency(self) -> list[Figure]:
+        """What paymentCreate adds to the 200 ms of its provider, against the same commits."""
+        await self.stage.provider_takes(PROVIDER_MS)
+        ours, theirs = await self._in_turn(
+            self._create(), self._commits(), callers=CALLERS, count=self.count(480)
+        )
+        await self.stage.provider_takes(0)
+        return [
+            Figure.of(
+                f"paymentCreate, added latency p{round(100 * part)}",
+                "ms",
+                [each.quantile(part) - PROVIDER_MS for each in ours],
+                [each.quantile(part) - PROVIDER_MS for each in theirs],
+                limit,
+            )
+            for part, limit in ((0.5, 2.5), (0.99, 3.0))
+        ]
+
+    async def cpu(self) -> list[Figure]:
+        """CPU of the one process for each request, against the same SQL and the same bytes."""
+        found = []
+        cases: Mapping[str, tuple[Ask, int, float]] = {
+            "mutation": (self._create(), 600, 2.5),
+            "balance": (self._read("balance"), 2000, 3.0),
+            "statement": (self._read("statement"), 800, 6.0),
+        }
+        for name, (ask, full, limit) in cases.items():
+            count = self.count(full)
+            ours, theirs = [], []
+            for _ in range(ROUNDS):
+                ours.append(await self._cpu(self.stage.product_pid, ask, count))
+                await self.stage.bare.post(f"/prepare/{2 * count}", b"")
+                theirs.append(await self._cpu(self.stage.bare_pid, self._replay(name), count))
+            found.append(Figure.of(f"{name}, CPU of a request", "ms", ours, theirs, limit))
+        return found
+
+    async def _cpu(self, pid: int, ask: Ask, count: int) -> float:
+        await closed_loop(ask, callers=4, count=count // 4)
+        before = cpu_seconds(pid)
+        await closed_loop(ask, callers=4, count=count)
+        return 1000 * (cpu_seconds(pid) - before) / count
+
+    async def webhooks(self) -> list[Figure]:
+        """How soon a callback is answered at 200 a second, against one INSERT and COMMIT."""
+        ours: list[Latencies] = []
+        theirs: list[Latencies] = []
+        for _ in range(ROUNDS):
+            for ask, found in ((self._callback(), ours), (self._insert(), theirs)):
+                found.append(
+                    await open_loop(
+                        ask, per_second=WEBHOOKS_PER_SECOND, seconds=max(1.0, 10 * self.scale)
+                    )
+                )
+        return [
+            Figure.of(
+                f"webhook answered, p{round(100 * part)}",
+                "ms",
+                [each.quantile(part) for each in ours],
+                [each.quantile(part) for each in theirs],
+                limit,
+            )
+            for part, limit in ((0.5, None), (0.99, 3.0))
+        ]
+
+    async def memory_at_rest(self) -> list[Figure]:
+        """Before anything was asked."""
+        ours = memory_megabytes(self.stage.product_pid)
+        theirs = memory_megabytes(self.stage.bare_pid)
+        return [Figure.of("memory at rest", "MB", [ours], [theirs], None)]
+
+    async def memory_under_load(self) -> list[Figure]:
+        """Flat: after 100 000 requests hardly more than after 20 000."""
+        pid = self.stage.product_pid
+        ask = self._read("balance")
+        await closed_loop(ask, callers=CALLERS, count=self.count(20_000))
+        warm = memory_megabytes(pid)
+        await closed_loop(ask, callers=CALLERS, count=self.count(80_000))
+        late = memory_megabytes(pid)
+        return [Figure.of("memory after 100 000 requests, to 20 000", "MB", [late], [warm], 1.05)]
+
+    async def _in_turn(
+        self, ours: Ask, theirs: Ask, *, callers: int, count: int
+    ) -> tuple[list[Latencies], list[Latencies]]:
+        found: tuple[list[Latencies], list[Latencies]] = ([], [])
+        for ask in (ours, theirs):
+            await closed_loop(ask, callers=callers, count=2 * callers)
+        for _ in range(ROUNDS):
+            for ask, latencies in zip((ours, theirs), found, strict=True):
+                latencies.append(await closed_loop(ask, callers=callers, count=count))
+        return found
+
+    # ---- what is asked
+
+    def _create(self) -> Ask:
+        async def ask(_number: int) -> None:
+            body = create_body(str(new_id()))
+            answer = await self.stage.product.post("/graphql", body, self.stage.headers)
+            assert b'"status":"CAPTURED"' in answer.body, answer
+
+        return ask
+
+    def _read(self, name: str) -> Ask:
+        expected = len(self.stage.scripts[name].answer)
+
+        async def ask(_number: int) -> None:
+            answer = await self.stage.product.post("/graphql", BODIES[name], self.stage.headers)
+            assert answer.status == 200, answer
+            assert len(answer.body) >= 0.9 * expected, answer
+
+        return ask
+
+    def _commits(self) -> Ask:
+        return self._bare("/commits", create_body("0123456789"))
+
+    def _replay(self, name: str) -> Ask:
+        return self._bare(f"/replay/{name}", BODIES.get(name, create_body("0123456789")))
+
+    def _bare(self, path: str, body: bytes) -> Ask:
+        async def ask(_number: int) -> None:
+            _all_well(await self.stage.bare.post(path, body, self.stage.headers))
+
+        return ask
+
+    def _callback(self) -> Ask:
+        shop = self.stage.shop
+
+        async def ask(_number: int) -> None:
+            body = _event()
+            _all_well(await shop.deliver(body, shop.signature(body)))
+
+        return ask
+
+    def _insert(self) -> Ask:
+        async def ask(_number: int) -> None:
+            _all_well(await self.stage.bare.post("/webhook", _event()))
+
+        return ask
+
+
+def _event() -> bytes:
+    """A callback about a payment nobody knows: kept, and answered like any other."""
+    payment = {
+        "id": f"sp_{new_id().hex}",
+        "operation": encode("op", new_id()),
+        "status": "succeeded",
+        "amount": 1000,
+        "currency": "EUR",
+    }
+    created = round(time.time())
+    return orjson.dumps(
+        {
+            "id": f"se_{new_id().hex}",
+            "type": "payment.succeeded",
+            "created": created,
+            "data": payment,
+        }
+    )
+
+
+def _all_well(answer: Answer) -> None:
+    assert answer.status == 200, answer

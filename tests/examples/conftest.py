@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
+from counterfoil.graphiql_build import BuildFailed
 from examples.storefront.run import ROOT, build
 from tests.api.gateway import Gateway, Shop, a_gateway
 from tests.conftest import ServerAddresses
@@ -36,7 +37,10 @@ def tenant(gateway: Gateway) -> Shop:
 @pytest.fixture(scope="session")
 def built() -> None:
     """Types generated, checked by the compiler, and bundled: as `make shop` does it."""
-    asyncio.run(build(ROOT / ".data"))
+    try:
+        asyncio.run(build(ROOT / ".data"))
+    except BuildFailed as failure:
+        pytest.fail(f"{failure.reason}\n{failure.output}")
 
 
 @pytest.fixture(scope="session")

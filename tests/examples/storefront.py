@@ -1,7 +1,7 @@
 """The example shop's server as a process, and a gateway whose answers get lost on the way to it."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from counterfoil.graphiql_build import find_node
-from examples.storefront.run import SERVER, server_environment
+from examples.storefront.run import ROOT, SERVER, server_environment
 from tests.api.gateway import Shop, free_port
 
 
@@ -31,7 +31,12 @@ def an_origin() -> str:
 
 @contextmanager
 def a_storefront(
-    tenant: Shop, folder: Path, origin: str, *, gateway: str = ""
+    tenant: Shop,
+    folder: Path,
+    origin: str,
+    *,
+    gateway: str = "",
+    command: Sequence[str] = (),
 ) -> Iterator[Storefront]:
     """The server, until the block ends; `gateway` is where it believes the gateway to be."""
     settings = {
@@ -43,7 +48,8 @@ def a_storefront(
     log = folder / "shop.log"
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [node, "--enable-source-maps", SERVER],
+            command or (str(node), "--enable-source-maps", str(SERVER)),
+            cwd=ROOT,
             env=server_environment(settings),
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -1,5 +1,7 @@
 """The example shop's own server: what it decides, what it hands out, whom it refuses."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +10,7 @@ from uuid import uuid4  # noqa: TID251 - what browsers make
 import httpx
 import pytest
 
-from examples.storefront.run import HERE
+from examples.storefront.run import HERE, ROOT
 from tests.api.gateway import Json, Shop
 from tests.examples.storefront import Storefront, a_leaky_way, a_storefront, an_origin
 
@@ -87,6 +89,32 @@ def test_an_order_whose_payment_was_made_but_the_answer_lost_has_one_payment(
     assert len(sent) == 2
     assert sent[0] == sent[1]
     assert len(payments(tenant, answer.json()["orderId"])) == 1
+
+
+MAKE_SHOP = (sys.executable, "-m", "examples.storefront.run")
+
+
+def test_make_shop_opens_it(built: None, tenant: Shop, tmp_path: Path) -> None:
+    with a_storefront(tenant, tmp_path, an_origin(), command=MAKE_SHOP) as opened:
+        answer = httpx.get(opened.origin, trust_env=False)
+
+    assert "<title>Double Entry</title>" in answer.text
+    assert f'data-gateway="{tenant.gateway.base}"' in answer.text
+
+
+def test_make_shop_without_a_key_says_what_to_do_first(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        MAKE_SHOP,
+        cwd=ROOT,
+        env={"COUNTERFOIL_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert "run `make serve` first" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_server_that_forgot_an_order_makes_no_second_payment_for_it(

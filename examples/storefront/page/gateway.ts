@@ -47,7 +47,10 @@ export async function ask<Result, Variables>(
     throw new Unreachable();
   });
   if (answer.status >= 500 || answer.status === 429) throw new Unreachable();
-  return dataOf((await answer.json()) as Answer<Result>);
+  const body: unknown = await answer.json().catch(() => {
+    throw new Unreachable();
+  });
+  return dataOf(body as Answer<Result>);
 }
 
 function dataOf<Result>({ data, errors }: Answer<Result>): Result {

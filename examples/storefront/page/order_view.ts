@@ -37,9 +37,11 @@ async function orFail(order: Order, work: () => Promise<void>): Promise<void> {
   }
 }
 
+const UNDECIDED = ['INVALID_STATE', 'OPERATION_IN_PROGRESS', 'OUTCOME_UNKNOWN'];
+
 /** Another tab, or an earlier try whose answer was lost, was faster: look how it stands. */
 function isUndecided(error: unknown): boolean {
-  return error instanceof Refused && ['OUTCOME_UNKNOWN', 'INVALID_STATE'].includes(error.code);
+  return error instanceof Refused && UNDECIDED.includes(error.code);
 }
 
 async function showPayment(order: Order, payment: Payment): Promise<void> {

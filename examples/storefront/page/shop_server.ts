@@ -45,9 +45,12 @@ async function ask<Result>(path: string, content?: object): Promise<Result> {
   const answer = await fetch(path, content === undefined ? {} : post).catch(() => {
     throw new ShopProblem(0, 'The shop cannot be reached. Are you offline?');
   });
-  const body = (await answer.json()) as Result & { message?: string };
-  if (!answer.ok) throw new ShopProblem(answer.status, body.message ?? 'The shop is out of order.');
-  return body;
+  const body: unknown = await answer.json().catch(() => null);
+  if (!answer.ok || body === null) {
+    const { message } = Object(body) as { message?: string };
+    throw new ShopProblem(answer.status, message ?? 'The shop is out of order.');
+  }
+  return body as Result;
 }
 
 export const shop = {

@@ -50,7 +50,10 @@ async function askOnce<Result>(settings: Settings, body: string): Promise<Result
   if (answer.status >= 500 || answer.status === 429) {
     throw new Unavailable(`Counterfoil answered ${answer.status}.`);
   }
-  const { data, errors } = (await answer.json()) as GraphQLAnswer<Result>;
+  const told: unknown = await answer.json().catch((error: unknown) => {
+    throw new Unavailable('Counterfoil answered no JSON.', { cause: error });
+  });
+  const { data, errors } = told as GraphQLAnswer<Result>;
   if (errors !== undefined || data == null) {
     throw new Refused(errors?.map((error) => error.message).join(' ') ?? 'There was no data.');
   }

@@ -201,7 +201,8 @@ async def slow_connections(shop: Shop, connections: int) -> str:
     grown = process.grown_megabytes()
     demand(len(cut) == connections, f"{connections - len(cut)} slow connections were not cut")
     demand(max(cut) <= 13, f"a slow connection lived for {max(cut):.1f} s")
-    demand((announced, streamed) == (413, 413), f"200 MB were answered {announced}, {streamed}")
+    demand(announced == 413, f"200 MB that were announced were answered {announced}")
+    demand(streamed in {413, RESET}, f"200 MB that were not were answered {streamed}")
     demand(grown <= 30, f"the process grew by {grown:.0f} MB")
     demand(pressed <= _bearable(calm), f"p99 beside them {pressed:.3f} s, else {calm:.3f} s")
     return (
@@ -210,6 +211,8 @@ async def slow_connections(shop: Shop, connections: int) -> str:
     )
 
 
+RESET: Final = 0
+"""Instead of a status."""
 _BEGINNINGS: Final = (
     b"",
     b"POST /graphql HTTP/1.1\r\nHost: x\r\nX-Slow: ",
@@ -242,7 +245,10 @@ async def _drip(shop: Shop, number: int, cut: list[float]) -> None:
 
 
 async def _huge(shop: Shop, *, chunked: bool) -> int:
-    """200 MB, announced or not; the status of the answer."""
+    """200 MB, announced or not; the status of the answer.
+
+    Who goes on sending to a connection that was closed is reset, and may never see why.
+    """
     reader, writer = await asyncio.open_connection(*_address(shop))
     size = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 200000000"
     writer.write(
@@ -251,15 +257,19 @@ async def _huge(shop: Shop, *, chunked: bool) -> int:
     )  # fmt: skip
     piece = b"a" * 100_000
     head = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+    await asyncio.wait([head], timeout=0 if chunked else 5)
     with suppress(ConnectionError):
         for _ in range(2_000):
             if head.done():
                 break
             writer.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
             await writer.drain()
-    status = int((await head).split(b" ", 2)[1])
-    writer.close()
-    return status
+    try:
+        return int((await head).split(b" ", 2)[1])
+    except ConnectionError:
+        return RESET
+    finally:
+        writer.close()
 
 
 def _address(shop: Shop) -> tuple[str | None, int | None]:

@@ -157,6 +157,7 @@ async def malformed_bodies(shop: Shop, bodies: int) -> str:
     """Never our fault, always typed, nothing written."""
     rng = random.Random(31)
     statuses: Counter[int] = Counter()
+    problems: list[str] = []
     before = await shop.rows(_WRITTEN)
     wire = shop.fleet.wires[0]
     key = {"Authorization": f"Bearer {shop.key}", "Content-Type": "application/json"}
@@ -169,10 +170,14 @@ async def malformed_bodies(shop: Shop, bodies: int) -> str:
         parsed = orjson.loads(answer.body)
         codes = [error["extensions"]["code"] for error in parsed.get("errors", ())]
         fault = answer.status >= 500 or {"INTERNAL", "BROKEN", ""} & set(codes)
-        demand(not fault, f"HTTP {answer.status} {codes} to {body!r}")
-        demand(codes or parsed.get("data"), f"neither data nor errors to {body!r}")
+        if fault:
+            problems.append(f"HTTP {answer.status} {codes} to {body!r}")
+        elif not codes and not parsed.get("data"):
+            problems.append(f"neither data nor errors to {body!r}")
 
     await at_once(8, bodies, one)
+    if problems:
+        raise Violated(*problems)
     demand(await shop.rows(_WRITTEN) == before, "something was written")
     return f"{bodies} bodies: {dict(sorted(statuses.items()))}, none a server error"
 

@@ -5,7 +5,7 @@ What a part does (a provider call, a callback, an event) that part counts itself
 
 from counterfoil.figures.process import count_process, keep_watching_loop
 from counterfoil.figures.requests import HttpMetrics, Measure
-from counterfoil.figures.waiting import WaitingMetrics, keep_measuring, measure
+from counterfoil.figures.waiting import WaitingMetrics, keep_measuring, measure_waiting
 
 __all__ = [
     "HttpMetrics",
@@ -14,5 +14,5 @@ __all__ = [
     "count_process",
     "keep_measuring",
     "keep_watching_loop",
-    "measure",
+    "measure_waiting",
 ]

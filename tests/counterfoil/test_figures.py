@@ -27,7 +27,7 @@ from counterfoil.figures import (
     WaitingMetrics,
     count_process,
     keep_watching_loop,
-    measure,
+    measure_waiting,
 )
 from tests.payments.world import World, a_world
 from tests.simulator.process import SimulatorProcess
@@ -57,7 +57,7 @@ class Figures:
         self._metrics = WaitingMetrics(self.registry)
 
     async def of(self, name: str, **labels: str) -> float | None:
-        await measure(self._database, self._metrics)
+        await measure_waiting(self._database, self._metrics)
         return self.registry.get_sample_value(f"counterfoil_{name}", labels)
 
 

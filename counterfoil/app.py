@@ -199,7 +199,7 @@ class _Serving:
         assert isinstance(caller, ApiCaller), "our authenticator made it"
         return Context(
             caller=caller,
-            services=Services(self.opened.payments, self.settings.public_url, self.opened.feed),
+            services=Services(self.opened.payments, self.opened.feed),
             correlation_id=correlation_id(),
             idempotency_header=request.headers.get("idempotency-key"),
         )

@@ -78,14 +78,14 @@ class Caller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What resolvers use; made once at start.
-
-    `public_url` is where providers reach us, without a slash at the end.
-    """
+    """What resolvers use."""
 
     payments: PaymentServices
-    public_url: str
     feed: Feed
+
+    @property
+    def public_url(self) -> str:
+        return self.payments.public_url
 
     @property
     def database(self) -> Database:

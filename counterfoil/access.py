@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
-from core.crypto import fingerprint
 from core.database import Database
 from counterfoil.http import foreign_origin
 from counterfoil.identity_provider import IdentityProvider
+from payments import find_by_client_secret
 from schema.endpoint import HttpRequest, OriginNotAllowed, Unauthenticated
 from tenants import authenticate, find_customer, is_token, tenants_allowing
-
-_CLIENT_SECRET_LENGTH_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +144,5 @@ async def _by_token(provider: IdentityProvider | None, token: str) -> ApiCaller 
 
 
 async def _by_client_secret(database: Database, secret: str) -> ApiCaller | None:
-    if len(secret) > _CLIENT_SECRET_LENGTH_MAX:
-        return None
-    async with database.unit_of_work(None) as tx:
-        row = await tx.fetchrow("SELECT * FROM find_client_secret($1)", fingerprint(secret))
-    if row is None:
-        return None
-    return ApiCaller(tenant_id=row["tenant_id"], payment_id=row["payment_id"])
+    found = await find_by_client_secret(database, secret)
+    return ApiCaller(tenant_id=found[0], payment_id=found[1]) if found else None

@@ -77,6 +77,5 @@ async def find_customer(database: Database, token: str) -> Customer | None:
     """Whom a token names; None when it is unknown or expired."""
     if not token.startswith(PREFIX) or len(token) > _LENGTH_MAX:
         return None
-    async with database.unit_of_work(None) as tx:
-        row = await tx.fetchrow("SELECT * FROM find_customer_token($1)", fingerprint(token))
+    row = await database.find("SELECT * FROM find_customer_token($1)", fingerprint(token))
     return Customer(row["tenant_id"], row["customer_id"], row["live"]) if row else None

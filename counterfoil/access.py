@@ -14,7 +14,7 @@ from counterfoil.http import foreign_origin
 from counterfoil.identity_provider import IdentityProvider
 from payments import find_by_client_secret
 from schema.endpoint import HttpRequest, OriginNotAllowed, Unauthenticated
-from tenants import authenticate, find_customer, is_token, tenants_allowing
+from tenants import authenticate, find_customer, is_customer_token, is_jwt, tenants_allowing
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ def authenticator(
     database: Callable[[], Database],
     *,
     anonymous: bool,
-    tokens: Callable[[], IdentityProvider | None] = lambda: None,
+    identity_provider: Callable[[], IdentityProvider | None] = lambda: None,
 ) -> Callable[[HttpRequest], Awaitable[ApiCaller]]:
     """Reads `Authorization: Bearer …`; without one the caller is nobody, where that is allowed.
 
     What is given and not valid is always refused, with one message for every reason. JWTs are
-    taken where `tokens` knows an identity provider.
+    taken where there is an identity provider.
     """
 
     async def find_caller(request: HttpRequest) -> ApiCaller:
@@ -73,12 +73,12 @@ def authenticator(
         return found
 
     async def _by_shape(secret: str) -> ApiCaller | None:
-        if secret.startswith("cf_cus_"):
+        if is_customer_token(secret):
             return await _by_customer_token(database(), secret)
         if secret.startswith("cf_"):
             return await _by_key(database(), secret)
-        if is_token(secret):
-            return await _by_token(tokens(), secret)
+        if is_jwt(secret):
+            return await _by_jwt(identity_provider(), secret)
         return await _by_client_secret(database(), secret)
 
     return find_caller
@@ -131,7 +131,7 @@ async def _by_customer_token(database: Database, secret: str) -> ApiCaller | Non
     return ApiCaller(tenant_id=found.tenant_id, customer_id=found.customer_id, live=found.live)
 
 
-async def _by_token(provider: IdentityProvider | None, token: str) -> ApiCaller | None:
+async def _by_jwt(provider: IdentityProvider | None, token: str) -> ApiCaller | None:
     known = await provider.identify(token) if provider else None
     if known is None:
         return None

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 import strawberry
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -41,6 +40,7 @@ from counterfoil.http import (
     health_routes,
 )
 from counterfoil.identity_provider import IdentityProvider, open_identity_provider
+from counterfoil.layout import ROOT
 from counterfoil.rate_limits import RateLimits
 from counterfoil.returning import Returning
 from counterfoil.settings import Settings
@@ -62,7 +62,6 @@ from schema.endpoint import (
 from tenants import tenants_allowing
 from webhooks.receiver import Answer
 
-_ROOT: Final = Path(__file__).resolve().parent.parent
 _BODY_SECONDS: Final = 8.0
 """Less than the server gives a body, so that whoever is slow is told before it is cut off."""
 
@@ -70,10 +69,10 @@ _BODY_SECONDS: Final = 8.0
 def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
     """Everything this process serves; its lifespan opens the product and, if asked, the worker."""
     metrics = new_registry()
-    serving = _Serving(settings, metrics)
+    serving = _Serving(settings)
     graphiql = Graphiql(
         data_dir=settings.data_dir,
-        sources=_ROOT / "graphiql",
+        sources=ROOT / "graphiql",
         demo_key=lambda: _demo_key(settings),
         enabled=settings.graphiql,
     )
@@ -142,9 +141,8 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
 class _Serving:
     """What routes share: the product, which is there once the lifespan has opened it."""
 
-    def __init__(self, settings: Settings, metrics: CollectorRegistry) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.metrics = metrics
         self.product: Product | None = None
         self.identity_provider: IdentityProvider | None = None
         self.admission = Admission(
@@ -164,7 +162,9 @@ class _Serving:
 
     def authenticate_server(self) -> Authenticate:
         return authenticator(
-            lambda: self.opened.database, anonymous=False, tokens=lambda: self.identity_provider
+            lambda: self.opened.database,
+            anonymous=False,
+            identity_provider=lambda: self.identity_provider,
         )
 
     def authenticate_storefront(self) -> Authenticate:

@@ -26,7 +26,7 @@ from core.clock import SystemClock
 from core.telemetry import correlation_id, new_registry
 from counterfoil.access import ApiCaller, authenticator, storefront_authenticator
 from counterfoil.errors_page import errors_routes
-from counterfoil.figures import HttpMetrics, Measure
+from counterfoil.figures import HttpMetrics, MeasureRequests
 from counterfoil.graphiql import Graphiql
 from counterfoil.http import (
     AccessLog,
@@ -127,7 +127,7 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
             WebSocketRoute("/graphql", sockets),
         ],
         middleware=[
-            Middleware(Measure, metrics=HttpMetrics(metrics), clock=SystemClock()),
+            Middleware(MeasureRequests, metrics=HttpMetrics(metrics), clock=SystemClock()),
             Middleware(CorrelationId),
             Middleware(Trace),
             Middleware(AccessLog, clock=SystemClock()),

@@ -23,7 +23,7 @@ from core.identifiers import new_id
 from core.telemetry import write_metrics
 from counterfoil.figures import (
     HttpMetrics,
-    Measure,
+    MeasureRequests,
     WaitingMetrics,
     count_process,
     keep_watching_loop,
@@ -204,7 +204,9 @@ def a_measured_app(registry: CollectorRegistry) -> Starlette:
             Route("/graphql", _ok),
             Route("/broken", _broken),
         ],
-        middleware=[Middleware(Measure, metrics=HttpMetrics(registry), clock=SystemClock())],
+        middleware=[
+            Middleware(MeasureRequests, metrics=HttpMetrics(registry), clock=SystemClock())
+        ],
     )
 
 

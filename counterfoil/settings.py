@@ -203,15 +203,15 @@ class Settings(BaseModel):
         default=1_200_000,
         ge=0,
         le=1_000_000_000,
-        description="Cost an API key may ask for within a minute, per process; at least "
-        "`QUERY_COST_MAX`. 0: any.",
+        description="Cost an API key, or a subject of JWTs, may ask for within a minute, per "
+        "process; at least `QUERY_COST_MAX`. 0: any.",
     )
     browser_requests_per_second: int = Field(
         default=50,
         ge=0,
         le=1_000_000,
-        description="Requests a second of one payment's client secret, of one address without "
-        "credentials, and credentials one address may try; per process. 0: any.",
+        description="Requests a second of one payment's client secret, of one customer, of one "
+        "address with neither, and credentials one address may try; per process. 0: any.",
     )
     trusted_proxies: str = Field(
         default="",

@@ -27,7 +27,7 @@ class Occupancy(Protocol):
 
 
 class GraphQLMetrics:
-    """Metrics of one endpoint in a registry that is passed in. `endpoint` tells views apart."""
+    """Metrics of the endpoints of one process, in a registry that is passed in."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import strawberry
 from starlette.applications import Starlette
@@ -56,6 +56,7 @@ from schema.endpoint import (
     GraphQLMetrics,
     HttpRequest,
     Limits,
+    PersistedMode,
     PersistedOperations,
     read_operations,
 )
@@ -254,7 +255,7 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _persisted(mode: Literal["off", "allow", "only"], file: Path | None) -> PersistedOperations:
+def _persisted(mode: PersistedMode, file: Path | None) -> PersistedOperations:
     """Raises: BadPersistedOperation."""
     return PersistedOperations(mode, read_operations(file) if file else {})
 

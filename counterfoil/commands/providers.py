@@ -18,6 +18,7 @@ from counterfoil.commands.session import (
     listing,
     operator,
     out,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def add_provider(  # noqa: PLR0917 - the command's options
         url = webhook_url(settings.public_url, account_id)
         return f"{encode('prv', account_id)}\nwebhooks: {url}"
 
-    out.print(for_tenant(tenant, run), highlight=False, markup=False, soft_wrap=True)
+    say(for_tenant(tenant, run))
 
 
 @providers.command("list")

@@ -10,7 +10,7 @@ import base64
 import binascii
 import ipaddress
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
@@ -29,7 +29,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from core.errors import Rejected
-from counterfoil.environment import explain, from_environment, is_secret, variable_of
+from counterfoil.environment import explain, from_environment
 
 LEASE_MARGIN_SECONDS_MIN = 2.0
 
@@ -456,22 +456,3 @@ def _decode_key(text: str) -> bytes:
     if len(key) != 32:
         raise PydanticCustomError("key", "must be 32 bytes in base64")
     return key
-
-
-def settings_table() -> Iterator[str]:
-    """The Markdown table of docs/settings.md, line by line."""
-    yield "| variable | default | meaning |"
-    yield "|---|---|---|"
-    for field, definition in Settings.model_fields.items():
-        default = definition.default
-        shown = "" if default is None or default == "" else f"`{_plain(default)}`"
-        name = f"`{variable_of(field)}`" + (" (or `…_FILE`)" if is_secret(definition) else "")
-        yield f"| {name} | {shown} | {definition.description} |"
-
-
-def _plain(default: object) -> str:
-    if isinstance(default, bool):
-        return "on" if default else "off"
-    if isinstance(default, float):
-        return f"{default:g}"
-    return str(default)

@@ -29,7 +29,7 @@ _SECURITY_HEADERS: Final[Mapping[str, str]] = {
 
 
 class CorrelationId:
-    """Bind the correlation id of each request, and send it back. Outermost."""
+    """Bind the correlation id of each request, and send it back. Around all that logs."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

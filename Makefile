@@ -28,6 +28,9 @@ setup: $(VENV_STAMP) ## install the locked dependencies into .venv
 serve: $(VENV_STAMP) ## serve the API with a demo tenant on http://127.0.0.1:8000 until Ctrl-C
 	@COUNTERFOIL_DEMO=$${COUNTERFOIL_DEMO:-on} exec $(RUN) -m counterfoil serve
 
+shop: $(VENV_STAMP) ## open the example shop on http://127.0.0.1:8002, beside a running `make serve`
+	@exec $(RUN) -m examples.storefront.run
+
 test: $(VENV_STAMP) ## run the whole test suite on a PostgreSQL of its own
 	$(RUN) -m pytest -n $(WORKERS) --dist loadscope
 
@@ -70,4 +73,4 @@ $(VENV_STAMP): $(UV_STAMP) uv.lock pyproject.toml
 	$(UV) sync --frozen --quiet --compile-bytecode
 	@touch $@
 
-.PHONY: help setup serve test check fix demo torture bench docs
+.PHONY: help setup serve shop test check fix demo torture bench docs

@@ -19,6 +19,7 @@ from tests.torture.wire import Answer
 
 ROUNDS: Final = 3
 PROVIDER_MS: Final = 200
+PAYMENTS_PER_SECOND: Final = 40
 CALLERS: Final = 16
 WEBHOOKS_PER_SECOND: Final = 200
 
@@ -54,7 +55,7 @@ class Measures:
         """What paymentCreate adds to the 200 ms of its provider, against the same commits."""
         await self.stage.provider_takes(PROVIDER_MS)
         ours, theirs = await self._in_turn(
-            self._create(), self._commits(), callers=CALLERS, count=self.count(480)
+            self._create(), self._commits(), per_second=PAYMENTS_PER_SECOND, seconds=12
         )
         await self.stage.provider_takes(0)
         return [
@@ -94,15 +95,9 @@ class Measures:
 
     async def webhooks(self) -> list[Figure]:
         """How soon a callback is answered at 200 a second, against one INSERT and COMMIT."""
-        ours: list[Latencies] = []
-        theirs: list[Latencies] = []
-        for _ in range(ROUNDS):
-            for ask, found in ((self._callback(), ours), (self._insert(), theirs)):
-                found.append(
-                    await open_loop(
-                        ask, per_second=WEBHOOKS_PER_SECOND, seconds=max(1.0, 10 * self.scale)
-                    )
-                )
+        ours, theirs = await self._in_turn(
+            self._callback(), self._insert(), per_second=WEBHOOKS_PER_SECOND, seconds=10
+        )
         return [
             Figure.of(
                 f"webhook answered, p{round(100 * part)}",
@@ -131,14 +126,16 @@ class Measures:
         return [Figure.of("memory after 100 000 requests, to 20 000", "MB", [late], [warm], 1.05)]
 
     async def _in_turn(
-        self, ours: Ask, theirs: Ask, *, callers: int, count: int
+        self, ours: Ask, theirs: Ask, *, per_second: float, seconds: float
     ) -> tuple[list[Latencies], list[Latencies]]:
+        """At a steady pace: callers who wait for one another's answers come in bunches."""
         found: tuple[list[Latencies], list[Latencies]] = ([], [])
+        length = max(1.0, seconds * self.scale)
         for ask in (ours, theirs):
-            await closed_loop(ask, callers=callers, count=2 * callers)
+            await open_loop(ask, per_second=per_second, seconds=1)
         for _ in range(ROUNDS):
             for ask, latencies in zip((ours, theirs), found, strict=True):
-                latencies.append(await closed_loop(ask, callers=callers, count=count))
+                latencies.append(await open_loop(ask, per_second=per_second, seconds=length))
         return found
 
     # ---- what is asked

@@ -36,7 +36,7 @@ BUILDS_KEPT: Final = 3
 COMPRESSED_BYTES_MIN: Final = 1024
 LOG_LINES_SHOWN: Final = 20
 
-NOT_SOURCES: Final = frozenset({"node_modules", "dist"})
+NOT_SOURCES: Final = frozenset({"node_modules", "generated", "dist"})
 COMPRESSED_SUFFIXES: Final = frozenset({".js", ".css", ".html", ".svg", ".ttf"})
 
 # The build runs other people's code, so it gets what npm needs and none of our secrets.
@@ -255,10 +255,15 @@ def build_environment(outer: Mapping[str, str], node: Path, cache: Path) -> dict
     }
 
 
-async def run_npm(project: Path, cache: Path, arguments: tuple[str, ...], *, remedy: str) -> None:
-    """Runs npm to its end, at low priority; ends the whole group when cancelled or too slow."""
+async def run_npm(
+    project: Path, cache: Path, arguments: tuple[str, ...], *, remedy: str, log: Path | None = None
+) -> None:
+    """Runs npm to its end, at low priority; ends the whole group when cancelled or too slow.
+
+    What it prints goes to `log`, which is `npm.log` beside the project unless given.
+    """
     node, npm = find_node()
-    output = project.parent / "npm.log"
+    output = log or project.parent / "npm.log"
     with output.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
             node,

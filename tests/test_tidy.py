@@ -13,7 +13,7 @@ from counterfoil.reference import generated
 
 FUNCTION_LINES_MAX = 70
 MODULE_LINES_MAX = 500
-CODE_FOLDERS = (*own_packages(), "benchmarks", "migrations", "tests")
+CODE_FOLDERS = (*own_packages(), "benchmarks", "examples", "migrations", "tests")
 DECISIONS = ROOT / "docs" / "decisions"
 # Started by `python -m`, by path, by Alembic or by pytest; nothing imports them.
 ENTRY_POINTS = re.compile(r"__main__|benchmarks/bare|migrations/|tests/")

@@ -27,6 +27,7 @@ _TEST_TOKENS: Final = (
     "tok_decline_insufficient_funds",
     "tok_decline_hard",
     "tok_pending",
+    "tok_timeout_after",
 )
 """What a page may offer in place of cards; docs/simulator.md lists every token."""
 _MANIFEST: Final = Manifest(

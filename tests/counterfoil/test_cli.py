@@ -1,31 +1,14 @@
 """The command line prints what was asked for; its errors are one line, never a trace."""
 
 import base64
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from core.identifiers import encode, new_id
-from counterfoil.layout import ROOT
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith("COUNTERFOIL_")
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "counterfoil", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env=inherited | {"COLUMNS": "200"} | environment,
-    )
+from tests.counterfoil.command_line import Ended, run
 
 
 @pytest.fixture
@@ -107,7 +90,7 @@ def test_a_key_is_made_listed_rotated_and_revoked(
 def test_a_publishable_key_is_made_without_a_scope(
     fresh_database_url: str, tenant_name: str
 ) -> None:
-    def create(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    def create(*arguments: str) -> Ended:
         wanted = ("create", "shop page", *arguments, "--tenant", tenant_name)
         return run("keys", *wanted, DATABASE_URL=fresh_database_url)
 

@@ -44,6 +44,7 @@ class Block:
 def documents() -> list[Path]:
     """Every document of the project that people read."""
     found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("gateways/*/*.md")]
+    found += ROOT.glob("examples/*/README.md")
     return sorted(found)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import strawberry
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -127,16 +128,21 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
             WebSocketRoute("/storefront/graphql", browser_view),
             WebSocketRoute("/graphql", sockets),
         ],
-        middleware=[
-            Middleware(MeasureRequests, metrics=HttpMetrics(metrics), clock=SystemClock()),
-            Middleware(CorrelationId),
-            Middleware(Trace),
-            Middleware(AccessLog, clock=SystemClock()),
-            Middleware(SecurityHeaders),
-            Middleware(BodyLimit, bytes_max=settings.webhook_bytes_max),
-        ],
+        middleware=_around_all(settings, metrics),
         lifespan=lifespan,
     )
+
+
+def _around_all(settings: Settings, metrics: CollectorRegistry) -> list[Middleware]:
+    """From the outside in."""
+    return [
+        Middleware(MeasureRequests, metrics=HttpMetrics(metrics), clock=SystemClock()),
+        Middleware(CorrelationId),
+        Middleware(Trace),
+        Middleware(AccessLog, clock=SystemClock()),
+        Middleware(SecurityHeaders),
+        Middleware(BodyLimit, bytes_max=settings.webhook_bytes_max),
+    ]
 
 
 class _Serving:

@@ -21,7 +21,8 @@ from counterfoil.embedded_postgres import EmbeddedPostgres
 from counterfoil.migrate import migrate
 from counterfoil.postgres_binaries import find_binaries
 from counterfoil.settings import Settings
-from tests.torture.fleet import ROOT, Fleet, Process, eventually, free_port, is_up
+from tests.ports import free_port
+from tests.torture.fleet import ROOT, Fleet, Process, eventually, is_up
 from tests.torture.shop import CREATE, Shop, open_shop
 from tests.torture.wire import Wire
 

@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
-from core.crypto import fingerprint
 from core.database import Database
 from counterfoil.http import foreign_origin
 from counterfoil.identity_provider import IdentityProvider
+from payments import find_by_client_secret
 from schema.endpoint import HttpRequest, OriginNotAllowed, Unauthenticated
-from tenants import authenticate, find_customer, is_token, tenants_allowing
-
-_CLIENT_SECRET_LENGTH_MAX: Final = 200
+from tenants import authenticate, find_customer, is_customer_token, is_jwt, tenants_allowing
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +50,12 @@ def authenticator(
     database: Callable[[], Database],
     *,
     anonymous: bool,
-    tokens: Callable[[], IdentityProvider | None] = lambda: None,
+    identity_provider: Callable[[], IdentityProvider | None] = lambda: None,
 ) -> Callable[[HttpRequest], Awaitable[ApiCaller]]:
     """Reads `Authorization: Bearer …`; without one the caller is nobody, where that is allowed.
 
     What is given and not valid is always refused, with one message for every reason. JWTs are
-    taken where `tokens` knows an identity provider.
+    taken where there is an identity provider.
     """
 
     async def find_caller(request: HttpRequest) -> ApiCaller:
@@ -75,12 +73,12 @@ def authenticator(
         return found
 
     async def _by_shape(secret: str) -> ApiCaller | None:
-        if secret.startswith("cf_cus_"):
+        if is_customer_token(secret):
             return await _by_customer_token(database(), secret)
         if secret.startswith("cf_"):
             return await _by_key(database(), secret)
-        if is_token(secret):
-            return await _by_token(tokens(), secret)
+        if is_jwt(secret):
+            return await _by_jwt(identity_provider(), secret)
         return await _by_client_secret(database(), secret)
 
     return find_caller
@@ -133,7 +131,7 @@ async def _by_customer_token(database: Database, secret: str) -> ApiCaller | Non
     return ApiCaller(tenant_id=found.tenant_id, customer_id=found.customer_id, live=found.live)
 
 
-async def _by_token(provider: IdentityProvider | None, token: str) -> ApiCaller | None:
+async def _by_jwt(provider: IdentityProvider | None, token: str) -> ApiCaller | None:
     known = await provider.identify(token) if provider else None
     if known is None:
         return None
@@ -146,10 +144,5 @@ async def _by_token(provider: IdentityProvider | None, token: str) -> ApiCaller 
 
 
 async def _by_client_secret(database: Database, secret: str) -> ApiCaller | None:
-    if len(secret) > _CLIENT_SECRET_LENGTH_MAX:
-        return None
-    async with database.unit_of_work(None) as tx:
-        row = await tx.fetchrow("SELECT * FROM find_client_secret($1)", fingerprint(secret))
-    if row is None:
-        return None
-    return ApiCaller(tenant_id=row["tenant_id"], payment_id=row["payment_id"])
+    found = await find_by_client_secret(database, secret)
+    return ApiCaller(tenant_id=found[0], payment_id=found[1]) if found else None

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import strawberry
 from prometheus_client import CollectorRegistry
@@ -27,7 +27,7 @@ from core.clock import SystemClock
 from core.telemetry import correlation_id, new_registry
 from counterfoil.access import ApiCaller, authenticator, storefront_authenticator
 from counterfoil.errors_page import errors_routes
-from counterfoil.figures import HttpMetrics, Measure
+from counterfoil.figures import HttpMetrics, MeasureRequests
 from counterfoil.graphiql import Graphiql
 from counterfoil.http import (
     AccessLog,
@@ -41,6 +41,7 @@ from counterfoil.http import (
     health_routes,
 )
 from counterfoil.identity_provider import IdentityProvider, open_identity_provider
+from counterfoil.layout import ROOT
 from counterfoil.rate_limits import RateLimits
 from counterfoil.returning import Returning
 from counterfoil.settings import Settings
@@ -56,13 +57,13 @@ from schema.endpoint import (
     GraphQLMetrics,
     HttpRequest,
     Limits,
+    PersistedMode,
     PersistedOperations,
     read_operations,
 )
 from tenants import tenants_allowing
 from webhooks.receiver import Answer
 
-_ROOT: Final = Path(__file__).resolve().parent.parent
 _BODY_SECONDS: Final = 8.0
 """Less than the server gives a body, so that whoever is slow is told before it is cut off."""
 
@@ -70,10 +71,10 @@ _BODY_SECONDS: Final = 8.0
 def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
     """Everything this process serves; its lifespan opens the product and, if asked, the worker."""
     metrics = new_registry()
-    serving = _Serving(settings, metrics)
+    serving = _Serving(settings)
     graphiql = Graphiql(
         data_dir=settings.data_dir,
-        sources=_ROOT / "graphiql",
+        sources=ROOT / "graphiql",
         demo_key=lambda: _demo_key(settings),
         enabled=settings.graphiql,
     )
@@ -127,24 +128,28 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
             WebSocketRoute("/storefront/graphql", browser_view),
             WebSocketRoute("/graphql", sockets),
         ],
-        middleware=[
-            Middleware(Measure, metrics=HttpMetrics(metrics), clock=SystemClock()),
-            Middleware(CorrelationId),
-            Middleware(Trace),
-            Middleware(AccessLog, clock=SystemClock()),
-            Middleware(SecurityHeaders),
-            Middleware(BodyLimit, bytes_max=settings.webhook_bytes_max),
-        ],
+        middleware=_around_all(settings, metrics),
         lifespan=lifespan,
     )
+
+
+def _around_all(settings: Settings, metrics: CollectorRegistry) -> list[Middleware]:
+    """From the outside in."""
+    return [
+        Middleware(MeasureRequests, metrics=HttpMetrics(metrics), clock=SystemClock()),
+        Middleware(CorrelationId),
+        Middleware(Trace),
+        Middleware(AccessLog, clock=SystemClock()),
+        Middleware(SecurityHeaders),
+        Middleware(BodyLimit, bytes_max=settings.webhook_bytes_max),
+    ]
 
 
 class _Serving:
     """What routes share: the product, which is there once the lifespan has opened it."""
 
-    def __init__(self, settings: Settings, metrics: CollectorRegistry) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.metrics = metrics
         self.product: Product | None = None
         self.identity_provider: IdentityProvider | None = None
         self.admission = Admission(
@@ -164,7 +169,9 @@ class _Serving:
 
     def authenticate_server(self) -> Authenticate:
         return authenticator(
-            lambda: self.opened.database, anonymous=False, tokens=lambda: self.identity_provider
+            lambda: self.opened.database,
+            anonymous=False,
+            identity_provider=lambda: self.identity_provider,
         )
 
     def authenticate_storefront(self) -> Authenticate:
@@ -199,7 +206,7 @@ class _Serving:
         assert isinstance(caller, ApiCaller), "our authenticator made it"
         return Context(
             caller=caller,
-            services=Services(self.opened.payments, self.settings.public_url, self.opened.feed),
+            services=Services(self.opened.payments, self.opened.feed),
             correlation_id=correlation_id(),
             idempotency_header=request.headers.get("idempotency-key"),
         )
@@ -254,7 +261,7 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _persisted(mode: Literal["off", "allow", "only"], file: Path | None) -> PersistedOperations:
+def _persisted(mode: PersistedMode, file: Path | None) -> PersistedOperations:
     """Raises: BadPersistedOperation."""
     return PersistedOperations(mode, read_operations(file) if file else {})
 

@@ -18,7 +18,7 @@ from core.database import Database, DatabaseSettings, Tx
 from core.errors import Unavailable
 from core.identifiers import encode, new_id
 from counterfoil.settings import Settings
-from gateways.accounts import ProviderAccount
+from gateways.accounts import ProviderAccount, webhook_url
 from gateways.port import WEBHOOK_SECRET
 from gateways.simulator import SimulatorAdapter
 from gateways.store import NewProviderAccount, add, load_all, load_named, save
@@ -111,7 +111,7 @@ async def register_at_simulator(
                     json={
                         "name": encode("prv", account.id),
                         "secret_key": credentials.secret("secret_key"),
-                        "webhook_url": f"{public_url}/webhooks/{encode('prv', account.id)}",
+                        "webhook_url": webhook_url(public_url, account.id),
                         "webhook_secret": credentials.secret(WEBHOOK_SECRET),
                     },
                 )

@@ -9,15 +9,15 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-PREFIX = "COUNTERFOIL_"
-NOT_SETTINGS = frozenset(
+_PREFIX = "COUNTERFOIL_"
+_NOT_SETTINGS = frozenset(
     {
         "COUNTERFOIL_CI_NO_SKIPS",  # the test suite's
         "COUNTERFOIL_SCREENSHOTS",  # the test suite's
         "COUNTERFOIL_SIMULATOR_PUBLIC_URL",  # the simulator's
     }
 )
-BY_CONVENTION = {
+_BY_CONVENTION = {
     "database_url": "DATABASE_URL",
     "otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT",
 }
@@ -35,7 +35,7 @@ def _mentions(annotation: Any, wanted: type) -> bool:
 
 def variable_of(field: str) -> str:
     """The environment variable of a field."""
-    return f"{PREFIX}{field.upper()}"
+    return f"{_PREFIX}{field.upper()}"
 
 
 def from_environment(
@@ -49,7 +49,7 @@ def from_environment(
         f"{variable}_FILE": field for variable, field in known.items() if is_secret(fields[field])
     }
     for variable, value in sorted(environment.items()):
-        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS or not value:
+        if not variable.startswith(_PREFIX) or variable in _NOT_SETTINGS or not value:
             continue  # an empty variable is an unset one: compose files write them so
         field = known.get(variable) or files.get(variable)
         if field is None:
@@ -60,7 +60,7 @@ def from_environment(
             _read_file(variable, value, field, given, problems)
         else:
             given[field] = value
-    for field, variable in BY_CONVENTION.items():
+    for field, variable in _BY_CONVENTION.items():
         if field not in given and environment.get(variable):
             given[field] = environment[variable]
     return given, problems

@@ -10,7 +10,7 @@ import base64
 import binascii
 import ipaddress
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
@@ -29,7 +29,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from core.errors import Rejected
-from counterfoil.environment import explain, from_environment, is_secret, variable_of
+from counterfoil.environment import explain, from_environment
 
 LEASE_MARGIN_SECONDS_MIN = 2.0
 
@@ -203,15 +203,15 @@ class Settings(BaseModel):
         default=1_200_000,
         ge=0,
         le=1_000_000_000,
-        description="Cost an API key may ask for within a minute, per process; at least "
-        "`QUERY_COST_MAX`. 0: any.",
+        description="Cost an API key, or a subject of JWTs, may ask for within a minute, per "
+        "process; at least `QUERY_COST_MAX`. 0: any.",
     )
     browser_requests_per_second: int = Field(
         default=50,
         ge=0,
         le=1_000_000,
-        description="Requests a second of one payment's client secret, of one address without "
-        "credentials, and credentials one address may try; per process. 0: any.",
+        description="Requests a second of one payment's client secret, of one customer, of one "
+        "address with neither, and credentials one address may try; per process. 0: any.",
     )
     trusted_proxies: str = Field(
         default="",
@@ -456,22 +456,3 @@ def _decode_key(text: str) -> bytes:
     if len(key) != 32:
         raise PydanticCustomError("key", "must be 32 bytes in base64")
     return key
-
-
-def settings_table() -> Iterator[str]:
-    """The Markdown table of docs/settings.md, line by line."""
-    yield "| variable | default | meaning |"
-    yield "|---|---|---|"
-    for field, definition in Settings.model_fields.items():
-        default = definition.default
-        shown = "" if default is None or default == "" else f"`{_plain(default)}`"
-        name = f"`{variable_of(field)}`" + (" (or `…_FILE`)" if is_secret(definition) else "")
-        yield f"| {name} | {shown} | {definition.description} |"
-
-
-def _plain(default: object) -> str:
-    if isinstance(default, bool):
-        return "on" if default else "off"
-    if isinstance(default, float):
-        return f"{default:g}"
-    return str(default)

@@ -14,10 +14,14 @@ from core.clock import SystemClock
 from core.crypto import Vault
 from core.database import Database, DatabaseSettings
 from counterfoil.breaker_reports import BreakerReports
-from counterfoil.figures import WaitingMetrics, count_process, keep_watching_loop
-from counterfoil.figures import keep_measuring as keep_measuring_work
+from counterfoil.figures import (
+    WaitingMetrics,
+    count_process,
+    keep_measuring,
+    keep_watching_loop,
+)
 from counterfoil.settings import Settings
-from events import EventMetrics, Feed, Sequencer, keep_measuring
+from events import EventMetrics, Feed, Sequencer
 from gateways.breaker import Breakers
 from gateways.dispatcher import Dispatcher
 from gateways.metrics import GatewayMetrics
@@ -93,9 +97,10 @@ async def open_product(settings: Settings, metrics: CollectorRegistry) -> AsyncI
         waiting = WaitingMetrics(metrics)
         beside = [
             tasks.create_task(reports.write(database), name="breaker-reports"),
-            tasks.create_task(keep_measuring(database, product.event_metrics), name="lag"),
             tasks.create_task(product.feed.follow(), name="feed"),
-            tasks.create_task(keep_measuring_work(database, waiting), name="figures"),
+            tasks.create_task(
+                keep_measuring(database, product.event_metrics, waiting), name="figures"
+            ),
             tasks.create_task(keep_watching_loop(metrics), name="loop-lag"),
         ]
         try:

@@ -2,7 +2,7 @@
 
 from events.catalogue import Event, Subject
 from events.feed import Feed, Watch
-from events.metrics import EventMetrics, keep_measuring, measure
+from events.metrics import EventMetrics, measure_outbox
 from events.outbox import append
 from events.sequencer import Sequencer
 
@@ -14,6 +14,5 @@ __all__ = [
     "Subject",
     "Watch",
     "append",
-    "keep_measuring",
-    "measure",
+    "measure_outbox",
 ]

@@ -1,17 +1,8 @@
 """What the sequence of events is measured by."""
 
-import asyncio
-from typing import Final
-
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from core.database import Database
-from core.errors import Unavailable
-
-MEASURE_SECONDS: Final = 5.0
-
-log = structlog.get_logger("counterfoil.events")
 
 
 class EventMetrics:
@@ -40,19 +31,9 @@ class EventMetrics:
         )
 
 
-async def measure(database: Database, metrics: EventMetrics) -> None:
+async def measure_outbox(database: Database, metrics: EventMetrics) -> None:
     """Measure how far the sequencer is behind. Raises: DatabaseUnavailable."""
     row = await database.find("SELECT * FROM measure_outbox()")
     assert row is not None
     metrics.waiting.set(row["waiting"])
     metrics.oldest_seconds.set(row["oldest_seconds"])
-
-
-async def keep_measuring(database: Database, metrics: EventMetrics) -> None:
-    """Measure until cancelled, whoever the sequencer is: also, and above all, when nobody is."""
-    while True:
-        try:
-            await measure(database, metrics)
-        except Unavailable:
-            log.warning("outbox.not_measured")
-        await asyncio.sleep(MEASURE_SECONDS)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from core.identifiers import encode
 from gateways.port import AGREED, Account, Capability, Limits, Manifest
 
 
@@ -66,6 +67,11 @@ class ProviderAccount:
             live=self.live,
             omit=self.omit,
         )
+
+
+def webhook_url(public_url: str, account_id: UUID) -> str:
+    """Where the provider calls back about an account."""
+    return f"{public_url}/webhooks/{encode('prv', account_id)}"
 
 
 def granted(manifest: Manifest, fields: Mapping[str, str]) -> frozenset[Capability]:

@@ -19,7 +19,7 @@ import httpx
 import structlog
 
 from core.clock import Clock
-from core.tracing import Span, span
+from core.tracing import note, span
 from gateways.port import (
     BadRequest,
     Effect,
@@ -197,17 +197,16 @@ class Driver:
             account=caller.provider,
             kind=caller.kind,
             effect=call.effect.value,
-        ) as traced:
-            return await self._noted(prepared, caller, call, request, deadline, traced)
+        ):
+            return await self._noted(prepared, caller, call, request, deadline)
 
-    async def _noted(  # noqa: PLR0917 - a call and who watches it
+    async def _noted(
         self,
         prepared: Prepared[Result],
         caller: Caller,
         call: HttpCall,
         request: httpx.Request,
         deadline: float,
-        traced: Span,
     ) -> HttpResponse:
         """Send, and note what came of it, answered or not."""
         started_at, started = self.clock.now(), self.clock.monotonic()
@@ -239,9 +238,7 @@ class Driver:
                     latency_ms=latency_ms,
                 )
             )
-            traced.note(
-                outcome=error or "answered", status=None if response is None else response.status
-            )
+            note(outcome=error or "answered", status=None if response is None else response.status)
             log.info(
                 "provider_call",
                 provider=caller.provider,

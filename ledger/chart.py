@@ -29,7 +29,12 @@ def receivable(merchant: str, currency: str) -> AccountRef:
 
 def wallet(customer: str, currency: str) -> AccountRef:
     """2100 A customer's store credit; never below zero."""
-    return AccountRef(f"customer:{customer}:wallet", currency)
+    return AccountRef(wallet_path(customer), currency)
+
+
+def wallet_path(customer: str) -> str:
+    """The same in every currency, whatever the id looks like."""
+    return f"customer:{customer}:wallet"
 
 
 def tax(jurisdiction: str, currency: str) -> AccountRef:

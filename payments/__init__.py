@@ -38,7 +38,7 @@ from payments.create import create
 from payments.evidence import conclude, find_operation, open_discrepancy, record_external
 from payments.facts import Fact
 from payments.lookup import IdempotentOperation, operation_by_idempotency_key
-from payments.methods import client_secret
+from payments.methods import client_secret, find_by_client_secret
 from payments.refund import refund
 from payments.resolve import RESOLVABLE, resolve
 from payments.returning import WayBack, open_return, return_token, way_back
@@ -86,6 +86,7 @@ __all__ = [
     "conclude",
     "confirm",
     "create",
+    "find_by_client_secret",
     "find_operation",
     "open_discrepancy",
     "open_return",

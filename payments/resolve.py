@@ -81,7 +81,8 @@ async def resolve(
         _refuse_disagreement(opinion, others)
         await opinions.give(tx, actor.tenant_id, opinion)
         missing = APPROVALS_NEEDED - len({opinion.holder, *(one.holder for one in others)})
-        await _record(tx, actor, question.operation, command, {"approvals_missing": missing})
+        before = {"status": question.operation.status.value}
+        await _record(tx, actor, command, before=before, after={"approvals_missing": missing})
         if missing == 0:
             await conclude(
                 tx,
@@ -97,7 +98,10 @@ async def resolve(
     try:
         return await services.database.run(actor.tenant_id, work)
     except _Disagreement as refused:
-        await _record_refusal(services, actor, command)
+        # Of two administrators who disagree, the second leaves no opinion but a line.
+        await services.database.run(
+            actor.tenant_id, lambda tx: _record(tx, actor, command, refused=True)
+        )
         problem = FieldProblem(("input", refused.field), "OPINIONS_DIFFER", refused.message)
         raise ValidationFailed(problem) from None
 
@@ -241,45 +245,26 @@ def _refuse_disagreement(opinion: Opinion, others: Sequence[Opinion]) -> None:
 async def _record(
     tx: Tx,
     actor: Actor,
-    operation: Operation,
     command: ResolveOperation,
-    more: Mapping[str, object],
+    *,
+    before: Mapping[str, object] | None = None,
+    after: Mapping[str, object] | None = None,
+    refused: bool = False,
 ) -> None:
+    """A line in the audit log: what was said, and what became of it."""
+    said = {
+        "outcome": command.outcome.value,
+        "provider_ref": command.provider_ref,
+        "note": command.evidence_note,
+    }
     await tenants.record(
         tx,
         actor.tenant_id,
         actor=actor.name,
         action=ACTION,
-        subject=encode("op", operation.id),
-        before={"status": operation.status.value},
-        after={**_said(command), **more},
+        subject=encode("op", command.operation_id),
+        before=before,
+        after=said | dict(after or {}),
+        refused=refused,
         correlation_id=actor.correlation_id,
     )
-
-
-def _said(command: ResolveOperation) -> Mapping[str, object]:
-    return {
-        "outcome": command.outcome.value,
-        "provider_ref": command.provider_ref,
-        "note": command.evidence_note,
-    }
-
-
-async def _record_refusal(
-    services: PaymentServices, actor: Actor, command: ResolveOperation
-) -> None:
-    """Of two administrators who disagree, the second leaves no opinion but a line."""
-
-    async def work(tx: Tx) -> None:
-        await tenants.record(
-            tx,
-            actor.tenant_id,
-            actor=actor.name,
-            action=ACTION,
-            subject=encode("op", command.operation_id),
-            after=_said(command),
-            refused=True,
-            correlation_id=actor.correlation_id,
-        )
-
-    await services.database.run(actor.tenant_id, work)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from core.crypto import Vault, fingerprint
+from core.crypto import Vault
 from core.database import Tx
 from core.identifiers import MalformedId, decode, encode
-from payments.methods import client_secret
+from payments.methods import client_secret, find_by_client_secret
 from payments.model import Payment
 from payments.services import PaymentServices
 from tenants import is_allowed, origin_of_url
@@ -61,10 +61,7 @@ async def open_return(services: PaymentServices, token: str) -> tuple[int, UUID]
     payment_id = _payment_named(services.vault, token)
     if payment_id is None:
         return None
-    secret = fingerprint(client_secret(services.vault, payment_id))
-    async with services.database.unit_of_work(None) as tx:
-        row = await tx.fetchrow("SELECT * FROM find_client_secret($1)", secret)
-    return (row["tenant_id"], row["payment_id"]) if row else None
+    return await find_by_client_secret(services.database, client_secret(services.vault, payment_id))
 
 
 def _payment_named(vault: Vault, token: str) -> UUID | None:

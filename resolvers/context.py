@@ -42,10 +42,10 @@ class Caller(Protocol):
     """Who sends the request.
 
     A server's key has a tenant, an id and scopes; a server with a JWT has a `subject` (`jwt:…`)
-    instead of the id. A browser proves itself by the client secret of
-    one payment: in the header (then `tenant_id` and `payment_id` are set) or in an argument (then
-    nobody is known beforehand). A customer who is logged in at the shop has a token that names them
-    (`customer_id`). A browser never has scopes.
+    instead of the id. A browser proves itself by the client secret of one payment: in the header
+    (then `tenant_id` and `payment_id` are set) or in an argument (then nobody is known beforehand).
+    A customer who is logged in at the shop has a token that names them (`customer_id`). A browser
+    never has scopes.
 
     `origin_tenants` are the tenants that allow the page the request comes from; None when it comes
     from no page of another origin, so that there is nothing to allow.
@@ -78,14 +78,14 @@ class Caller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What resolvers use; made once at start.
-
-    `public_url` is where providers reach us, without a slash at the end.
-    """
+    """What resolvers use."""
 
     payments: PaymentServices
-    public_url: str
     feed: Feed
+
+    @property
+    def public_url(self) -> str:
+        return self.payments.public_url
 
     @property
     def database(self) -> Database:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from core.database import Tx
+from ledger import chart
 from ledger.tables import AccountRow, EntryRow
 from resolvers import payments
 from resolvers.books import select_accounts, select_entries
@@ -73,9 +74,8 @@ async def payments_of(context: Context, parent: Customer, request: PageRequest) 
 
 async def wallets(context: Context, parent: Customer) -> list[Wallet]:
     """Their store credit, one wallet for each currency they ever had some in."""
-    # As the chart names it (ledger.chart.wallet), whatever the shop's id looks like.
-    path = f"customer:{parent.id}:wallet"
-    statement = select_accounts().where(_ACCOUNTS["path"] == path).order_by(_ACCOUNTS["currency"])
+    is_theirs = _ACCOUNTS["path"] == chart.wallet_path(parent.id)
+    statement = select_accounts().where(is_theirs).order_by(_ACCOUNTS["currency"])
     return [Wallet(Account(row)) for row in await fetch(context, statement)]
 
 

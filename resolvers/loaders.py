@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlmodel import SQLModel
 from strawberry.dataloader import DataLoader
 
-from core.identifiers import encode
+from gateways.accounts import webhook_url
 from gateways.registry import UnknownAdapter
 from gateways.tables import ProviderAccountRow, ProviderHealthRow
 from ledger.tables import AccountRow, EntryRow, HoldRow, LedgerTransactionRow
@@ -271,8 +271,7 @@ def provider_of(context: Context, row: Any) -> Provider:
         manifest = context.services.registry.of(row.adapter).manifest
     except UnknownAdapter:
         manifest = None
-    url = f"{context.services.public_url}/webhooks/{encode('prv', row.id)}"
-    return Provider(row, manifest, url)
+    return Provider(row, manifest, webhook_url(context.services.public_url, row.id))
 
 
 def _grouped(

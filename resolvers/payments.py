@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import Select, exists, func, select
 
-from core.crypto import fingerprint
 from core.identifiers import MalformedId, decode, encode
 from payments import client_secret as derive_client_secret
+from payments import find_by_client_secret
 from payments import operation_by_idempotency_key as find_operation_by_key
 from payments.tables import (
     PaymentAttemptRow,
@@ -202,11 +202,10 @@ async def open_client_secret(context: Context, client_secret: str) -> UUID | Non
     None when there is none, when the request belongs to another tenant already, or when the caller
     came with the client secret of another payment.
     """
-    async with context.services.database.unit_of_work(None) as tx:
-        row = await tx.fetchrow("SELECT * FROM find_client_secret($1)", fingerprint(client_secret))
-    if row is None or not context.enter(row["tenant_id"]):
+    found = await find_by_client_secret(context.services.database, client_secret)
+    if found is None or not context.enter(found[0]):
         return None
-    id: UUID = row["payment_id"]
+    id = found[1]
     return id if context.caller.payment_id in {None, id} else None
 
 

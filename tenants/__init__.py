@@ -9,6 +9,7 @@ from tenants.customers import (
     Customer,
     CustomerToken,
     find_customer,
+    is_customer_token,
     issue_customer_token,
 )
 from tenants.holders import holder_of
@@ -36,7 +37,7 @@ from tenants.origins import (
     origins_of,
     tenants_allowing,
 )
-from tenants.tokens import Bearer, Issuer, is_token, verify_token
+from tenants.tokens import Bearer, Issuer, is_jwt, verify_token
 
 __all__ = [
     "CUSTOMER_TOKEN_SECONDS",
@@ -63,8 +64,9 @@ __all__ = [
     "find_tenant",
     "holder_of",
     "is_allowed",
+    "is_customer_token",
+    "is_jwt",
     "is_live",
-    "is_token",
     "issue",
     "issue_customer_token",
     "origin_of_url",

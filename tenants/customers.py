@@ -12,7 +12,7 @@ from core.crypto import fingerprint, random_secret
 from core.database import Database, Tx
 from core.identifiers import new_id
 
-PREFIX: Final = "cf_cus_"
+_PREFIX: Final = "cf_cus_"
 CUSTOMER_TOKEN_SECONDS: Final = range(60, 3601)
 """How long a token may be valid."""
 _LENGTH_MAX: Final = 200
@@ -36,13 +36,18 @@ class Customer:
     live: bool
 
 
+def is_customer_token(secret: str) -> bool:
+    """Whether this is meant to be one."""
+    return secret.startswith(_PREFIX)
+
+
 async def issue_customer_token(
     tx: Tx, tenant_id: int, customer_id: str, *, seconds: int, actor: str
 ) -> CustomerToken:
     """Make a token for one customer of the shop."""
     assert seconds in CUSTOMER_TOKEN_SECONDS
     await _purge(tx, tenant_id)
-    token = f"{PREFIX}{random_secret()}"
+    token = f"{_PREFIX}{random_secret()}"
     expires_at = await tx.fetchval(
         """INSERT INTO customer_token
              (tenant_id, id, customer_id, secret_hash, created_by, expires_at)
@@ -75,8 +80,7 @@ async def _purge(tx: Tx, tenant_id: int) -> None:
 
 async def find_customer(database: Database, token: str) -> Customer | None:
     """Whom a token names; None when it is unknown or expired."""
-    if not token.startswith(PREFIX) or len(token) > _LENGTH_MAX:
+    if not is_customer_token(token) or len(token) > _LENGTH_MAX:
         return None
-    async with database.unit_of_work(None) as tx:
-        row = await tx.fetchrow("SELECT * FROM find_customer_token($1)", fingerprint(token))
+    row = await database.find("SELECT * FROM find_customer_token($1)", fingerprint(token))
     return Customer(row["tenant_id"], row["customer_id"], row["live"]) if row else None

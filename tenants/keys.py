@@ -69,11 +69,6 @@ class Principal:
     live: bool
     publishable: bool = False
 
-    @property
-    def name(self) -> str:
-        """How the principal appears in audit lines and events."""
-        return f"key:{encode('key', self.key_id)}"
-
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:

@@ -63,7 +63,7 @@ class _Refused(Exception):
     """The token is no good."""
 
 
-def is_token(secret: str) -> bool:
+def is_jwt(secret: str) -> bool:
     """Whether this is meant to be a JWT: its header is a JSON object in base64url."""
     return secret.startswith("eyJ")
 

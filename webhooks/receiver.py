@@ -46,6 +46,10 @@ _FORGED: Final = Answer(401, b'{"error":"signature not valid"}')
 _UNAVAILABLE: Final = Answer(503, b'{"error":"try again later"}')
 
 
+class _NoSuchAccount(Exception):
+    """Nobody we know calls back at this address."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receiver:
     """What taking callbacks in needs. `arrived` wakes the processor of this process."""
@@ -74,7 +78,7 @@ class Receiver:
         request = CallbackRequest(headers, query, body, self.clock.now())
         try:
             answer, new = await self._take(decode("prv", account_id), request, correlation_id)
-        except MalformedId:
+        except (MalformedId, _NoSuchAccount):
             self.metrics.received.labels("", "no_such_account").inc()
             return _NO_SUCH_ACCOUNT
         except (CounterfoilError, asyncpg.PostgresError):
@@ -88,13 +92,12 @@ class Receiver:
     async def _take(
         self, account_id: UUID, request: CallbackRequest, correlation: str
     ) -> tuple[Answer, int]:
-        """The answer, and how many events were new. One unit of work: its first half only reads."""
+        """The answer, and how many events were new. One unit of work: its first half only reads.
+
+        Raises: _NoSuchAccount.
+        """
         async with self.database.unit_of_work(None) as tx:
-            found = await self._find(tx, account_id)
-            if found is None:
-                self.metrics.received.labels("", "no_such_account").inc()
-                return _NO_SUCH_ACCOUNT, 0
-            tenant_id, account = found
+            tenant_id, account = await self._find(tx, account_id)
             events = self._prove(account, request)
             if isinstance(events, Answer):
                 return events, 0
@@ -121,13 +124,13 @@ class Receiver:
             events = []
         return events or [not_understood(request)]
 
-    async def _find(self, tx: Tx, id: UUID) -> tuple[int, ProviderAccount] | None:
-        """The account, whose tenant the unit of work then belongs to."""
+    async def _find(self, tx: Tx, id: UUID) -> tuple[int, ProviderAccount]:
+        """The account, whose tenant the unit of work then belongs to. Raises: _NoSuchAccount."""
         tenant_id = await tx.fetchval(
             """SELECT tenant_id FROM find_provider_account($1),
                       set_config('app.tenant', tenant_id::TEXT, TRUE)""",
             id,
         )
         if tenant_id is None:
-            return None
+            raise _NoSuchAccount
         return tenant_id, await load(tx, self.vault, tenant_id, id)

@@ -15,6 +15,7 @@ from counterfoil.commands.session import (
     listing,
     operator,
     out,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def create_key(
             )
         return key.secret
 
-    out.print(for_tenant(tenant, run), highlight=False, markup=False, soft_wrap=True)
+    say(for_tenant(tenant, run))
 
 
 @keys.command("list")
@@ -119,7 +120,7 @@ def rotate_key(
             )
         return key.secret
 
-    out.print(for_tenant(tenant, run), highlight=False, markup=False, soft_wrap=True)
+    say(for_tenant(tenant, run))
 
 
 @keys.command("revoke")

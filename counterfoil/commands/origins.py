@@ -9,7 +9,7 @@ from counterfoil.commands.session import (
     for_tenant,
     fresh_correlation_id,
     operator,
-    out,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_origin(origin: Origin, tenant: TenantName = "demo") -> None:
             )
         return f"{stored} is allowed."
 
-    out.print(for_tenant(tenant, run), highlight=False, markup=False, soft_wrap=True)
+    say(for_tenant(tenant, run))
 
 
 @origins.command("remove")
@@ -52,7 +52,7 @@ def remove_origin(origin: Origin, tenant: TenantName = "demo") -> None:
             )
         return f"{stored} is refused."
 
-    out.print(for_tenant(tenant, run), highlight=False, markup=False, soft_wrap=True)
+    say(for_tenant(tenant, run))
 
 
 @origins.command("list")
@@ -64,4 +64,4 @@ def list_origins(tenant: TenantName = "demo") -> None:
         async with database.unit_of_work(tenant_id) as tx:
             return "\n".join(await origins_of(tx, tenant_id))
 
-    out.print(for_tenant(tenant, run), highlight=False, markup=False, soft_wrap=True)
+    say(for_tenant(tenant, run))

@@ -18,6 +18,7 @@ from counterfoil.commands.session import (
     listing,
     operator,
     out,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def add_provider(  # noqa: PLR0917 - the command's options
     from core.crypto import Vault
     from core.identifiers import encode
     from counterfoil.wiring import built_in_adapters
+    from gateways.accounts import webhook_url
     from gateways.port import WEBHOOK_SECRET
     from gateways.store import NewProviderAccount, add
     from tenants import record
@@ -124,13 +126,13 @@ def add_provider(  # noqa: PLR0917 - the command's options
     async def run(database: "Database", tenant_id: int, settings: "Settings") -> str:
         vault = Vault(encryption_key_of(settings))
         async with database.unit_of_work(tenant_id) as tx:
-            account_id = encode("prv", await add(tx, vault, tenant_id, account, manifest))
+            account_id = await add(tx, vault, tenant_id, account, manifest)
             await record(
                 tx,
                 tenant_id,
                 actor=operator(),
                 action="provider.add",
-                subject=account_id,
+                subject=encode("prv", account_id),
                 after={
                     "name": name,
                     "adapter": adapter,
@@ -140,9 +142,10 @@ def add_provider(  # noqa: PLR0917 - the command's options
                 },
                 correlation_id=fresh_correlation_id(),
             )
-        return f"{account_id}\nwebhooks: {settings.public_url}/webhooks/{account_id}"
+        url = webhook_url(settings.public_url, account_id)
+        return f"{encode('prv', account_id)}\nwebhooks: {url}"
 
-    out.print(for_tenant(tenant, run), highlight=False, markup=False, soft_wrap=True)
+    say(for_tenant(tenant, run))
 
 
 @providers.command("list")

@@ -54,6 +54,11 @@ def for_tenant(
         return asyncio.run(inside(settings))
 
 
+def say(text: str) -> None:
+    """Print a text as it is, so that what stands in it can be copied."""
+    out.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def listing(*whole: str, about: str) -> Table:
     """A table for 80 columns; `whole` columns are never cut: commands are given what they show."""
     columns = (Column(name, no_wrap=True) for name in whole)

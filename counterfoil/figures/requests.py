@@ -32,7 +32,7 @@ class HttpMetrics:
         )
 
 
-class Measure:
+class MeasureRequests:
     """ASGI middleware that counts each request when it has been answered."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics, clock: Clock) -> None:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from core.database import Database
 from core.errors import Unavailable
+from events import EventMetrics, measure_outbox
 
 MEASURE_SECONDS: Final = 5.0
 
@@ -81,7 +82,7 @@ class WaitingMetrics:
         self.measured_at.set_to_current_time()
 
 
-async def measure(database: Database, metrics: WaitingMetrics) -> None:
+async def measure_waiting(database: Database, metrics: WaitingMetrics) -> None:
     """Ask once what waits. Raises: DatabaseUnavailable."""
     async with database.unit_of_work(None) as tx:
         rows = await tx.fetch("SELECT * FROM measure_waiting()")
@@ -90,11 +91,12 @@ async def measure(database: Database, metrics: WaitingMetrics) -> None:
     )
 
 
-async def keep_measuring(database: Database, metrics: WaitingMetrics) -> None:
-    """Measure until cancelled."""
+async def keep_measuring(database: Database, outbox: EventMetrics, waiting: WaitingMetrics) -> None:
+    """Measure until cancelled, whoever the sequencer is: also, and above all, when nobody is."""
     while True:
         try:
-            await measure(database, metrics)
+            await measure_outbox(database, outbox)
+            await measure_waiting(database, waiting)
         except Unavailable:
             _log.warning("figures.not_measured")
         await asyncio.sleep(MEASURE_SECONDS)

@@ -2,6 +2,9 @@
 
     CorrelationId → Trace → AccessLog → SecurityHeaders → BodyLimit → routes
 
+Around all of it requests are measured (counterfoil/figures). CrossOrigin and SameOriginSockets
+stand around single routes.
+
 Plain ASGI: nothing is buffered, a response that streams keeps streaming.
 """
 

@@ -9,15 +9,16 @@ Source: https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import Unavailable
-from core.telemetry import correlation_id
 from schema.endpoint import OriginNotAllowed
+from schema.endpoint.answer import Answer, answer_problem, answer_unavailable
+from schema.endpoint.problems import HttpProblem
 from tenants import origin_of_url
 
 ALLOWED_HEADERS: Final = (
@@ -60,11 +61,12 @@ class CrossOrigin:
         try:
             allowed = await self._allows(origin)
         except Unavailable as error:
-            await _refuse(scope, receive, send, 503, error.code, error.message)
+            await _refuse(scope, receive, send, answer_unavailable(error))
             return
         if not allowed:
-            refusal = OriginNotAllowed()
-            await _refuse(scope, receive, send, 403, refusal.code, refusal.message)
+            refused = OriginNotAllowed()
+            problem = HttpProblem(403, refused.code, refused.message)
+            await _refuse(scope, receive, send, answer_problem(problem))
         elif scope["type"] == "http" and _is_preflight(scope["method"], headers):
             await _answer_preflight(origin)(scope, receive, send)
         else:
@@ -126,16 +128,12 @@ def _with_headers(send: Send, more: Mapping[str, str]) -> Send:
     return send_with_headers
 
 
-async def _refuse(  # noqa: PLR0917 - ASGI's three, and what is said
-    scope: Scope, receive: Receive, send: Send, status: int, code: str, message: str
-) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send, answer: Answer) -> None:
     if scope["type"] == "websocket":
         await _refuse_socket(receive, send)
         return
-    extensions: dict[str, Any] = {"code": code, "correlationId": correlation_id()}
-    body = {"errors": [{"message": message, "extensions": extensions}]}
-    headers = {"vary": "origin", "cache-control": "no-store"}
-    await JSONResponse(body, status, headers)(scope, receive, send)
+    headers = {"vary": "origin", "cache-control": "no-store", **answer.headers}
+    await JSONResponse(answer.payload, answer.status, headers)(scope, receive, send)
 
 
 async def _refuse_socket(receive: Receive, send: Send) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
-import orjson
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,7 +12,8 @@ from core.clock import Clock
 from core.telemetry import accept_correlation_id, correlation, correlation_id
 from core.tracing import Flow, root_span
 from counterfoil.http.routes import route_of
-from schema.error_catalogue import docs_of
+from schema.endpoint.answer import answer_problem, write_json
+from schema.endpoint.problems import HttpProblem
 
 log = structlog.get_logger("counterfoil.access")
 
@@ -29,7 +29,7 @@ _SECURITY_HEADERS: Final[Mapping[str, str]] = {
 
 
 class CorrelationId:
-    """Bind the correlation id of each request, and send it back. Outermost."""
+    """Bind the correlation id of each request, and send it back. Around all that logs."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -194,8 +194,8 @@ class BodyLimit:
 
 
 async def _refuse(send: Send, status: HTTPStatus, code: str, message: str) -> None:
-    extensions = {"code": code, "docs": docs_of(code), "correlationId": correlation_id()}
-    body = orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
+    answer = answer_problem(HttpProblem(status, code, message))
+    body = write_json(answer.payload)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

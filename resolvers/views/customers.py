@@ -33,8 +33,7 @@ class Wallet:
 
     @property
     def available(self) -> Money:
-        counters = self.account.counters
-        return Money(counters.posted - counters.held, self.currency)
+        return Money(self.account.counters.available, self.currency)
 
 
 class WalletEntry(Entry):

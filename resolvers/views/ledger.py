@@ -54,6 +54,10 @@ class Counters:
         return self.credits_pending if self.normal == 1 else self.debits_pending
 
     @property
+    def available(self) -> int:
+        return self.posted - self.held
+
+    @property
     def pending(self) -> int:
         return self.posted + self.normal * (self.debits_pending - self.credits_pending)
 
@@ -86,7 +90,7 @@ class Balance:
             posted=amount(counters.posted),
             pending=amount(counters.pending),
             held=amount(counters.held),
-            available=amount(counters.posted - counters.held),
+            available=amount(counters.available),
             as_of_sequence=counters.seq,
             as_of=as_of,
         )

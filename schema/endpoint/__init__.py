@@ -15,6 +15,7 @@ from schema.endpoint.endpoint import DeadlineExceeded, GraphQLEndpoint
 from schema.endpoint.metrics import GraphQLMetrics
 from schema.endpoint.persisted import (
     BadPersistedOperation,
+    PersistedMode,
     PersistedOperations,
     read_operations,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "Limits",
     "OriginNotAllowed",
     "Overloaded",
+    "PersistedMode",
     "PersistedOperations",
     "RateLimited",
     "Unauthenticated",

@@ -107,6 +107,8 @@ class GraphQLEndpoint:
         self._metrics = metrics
         rules = read_rules(self._schema)
         self.documents = DocumentStore(self._schema, rules, self._limits, production=production)
+        if metrics:
+            metrics.watch_store(self.documents)
         self._admission = admission or Admission()
         self._budget: Budget = budget or Unlimited()
         self._persisted = persisted or PersistedOperations()
@@ -155,7 +157,7 @@ class GraphQLEndpoint:
         body, answer = _write(answer)
         note(**{"graphql.outcome": answer.outcome})
         if self._metrics:
-            self._metrics.observe(answer.outcome, time.perf_counter() - started, self.documents)
+            self._metrics.observe(answer.outcome, time.perf_counter() - started)
         headers = {"x-correlation-id": correlation_id(), "vary": "accept", **answer.headers}
         await send_response(send, answer.status, f"{media_type}; charset=utf-8", body, headers)
 

@@ -1,5 +1,7 @@
 """Figures of the endpoint: how requests end, how long they take, how the document store does."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -27,7 +29,7 @@ class Occupancy(Protocol):
 
 
 class GraphQLMetrics:
-    """Metrics of one endpoint in a registry that is passed in. `endpoint` tells views apart."""
+    """Metrics of the endpoints of one process, in a registry that is passed in."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
@@ -36,18 +38,16 @@ class GraphQLMetrics:
         self._seconds = Histogram(
             "counterfoil_graphql_request_seconds", "Time to answer.", registry=registry
         )
-        self._documents = Gauge(
-            "counterfoil_graphql_documents", "Documents in the store.", registry=registry
-        )
-        self._bytes = Gauge(
-            "counterfoil_graphql_documents_bytes", "Estimated memory.", registry=registry
-        )
-        self._hits = Gauge(
-            "counterfoil_graphql_document_hits", "Documents found in the store.", registry=registry
-        )
-        self._misses = Gauge(
-            "counterfoil_graphql_document_misses", "Documents prepared anew.", registry=registry
-        )
+        self._stores: list[StoreFigures] = []
+        of_stores: dict[tuple[str, str], Callable[[StoreFigures], int]] = {
+            ("documents", "Documents in the store."): len,
+            ("documents_bytes", "Estimated memory."): lambda store: store.estimated_bytes,
+            ("document_hits", "Documents found in the store."): lambda store: store.hits,
+            ("document_misses", "Documents prepared anew."): lambda store: store.misses,
+        }
+        for (name, meaning), figure in of_stores.items():
+            gauge = Gauge(f"counterfoil_graphql_{name}", meaning, registry=registry)
+            gauge.set_function(partial(self._sum, figure))
         self._running = Gauge(
             "counterfoil_graphql_running", "Requests carried out right now.", registry=registry
         )
@@ -66,11 +66,14 @@ class GraphQLMetrics:
         self._running.set_function(lambda: admission.running)
         self._waiting.set_function(lambda: admission.waiting)
 
-    def observe(self, outcome: str, seconds: float, store: StoreFigures) -> None:
+    def watch_store(self, store: StoreFigures) -> None:
+        """Count the documents of one more endpoint in, at the moment of asking."""
+        self._stores.append(store)
+
+    def _sum(self, figure: Callable[[StoreFigures], int]) -> int:
+        return sum(figure(store) for store in self._stores)
+
+    def observe(self, outcome: str, seconds: float) -> None:
         """Count one request. `outcome` is OK or the code of its first error."""
         self._requests.labels(outcome).inc()
         self._seconds.observe(seconds)
-        self._documents.set(len(store))
-        self._bytes.set(store.estimated_bytes)
-        self._hits.set(store.hits)
-        self._misses.set(store.misses)

@@ -21,7 +21,7 @@ from core.errors import Rejected
 from schema.endpoint.problems import HttpProblem, Refusal
 from schema.endpoint.request import GraphQLRequest
 
-Mode = Literal["off", "allow", "only"]
+PersistedMode = Literal["off", "allow", "only"]
 
 ID_LENGTH_MAX: Final = 200
 _REGISTERED_MAX: Final = 1_000
@@ -41,7 +41,7 @@ class PersistedOperations:
     What clients register is bounded, the least recently used go first.
     """
 
-    mode: Mode = "off"
+    mode: PersistedMode = "off"
     kept: Mapping[str, str] = field(default_factory=dict)
     _texts: frozenset[str] = field(init=False)
     _by_hash: Mapping[str, str] = field(init=False)

@@ -10,7 +10,6 @@ import itertools
 import os
 import re
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -36,7 +35,9 @@ from counterfoil.bootstrap import (
 from gateways.accounts import ProviderAccount
 from ledger import AccountRef, Direction, Leg, Posting, post
 from tenants import SCOPES, IssuedKey, allow_origin, issue
-from tests.simulator.process import SimulatorProcess, eventually
+from tests.ports import free_port
+from tests.simulator.process import SimulatorProcess
+from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 120.0
@@ -48,13 +49,6 @@ _BYTES = re.compile(r"\\x((?:[0-9a-f]{2})+)")
 
 Json = dict[str, Any]
 Result = TypeVar("Result")
-
-
-def free_port() -> int:
-    """A loopback port nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def a_key() -> str:

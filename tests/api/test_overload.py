@@ -18,7 +18,7 @@ import psycopg
 from core.identifiers import decode, encode, new_id
 from simulator.deliveries import sign
 from tests.api.gateway import MUTATIONS, Gateway, Shop, a_key
-from tests.simulator.process import eventually
+from tests.waiting import eventually
 
 SETTINGS = {
     "COUNTERFOIL_POOL_SIZE": "2",

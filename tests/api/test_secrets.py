@@ -13,7 +13,7 @@ import pytest
 
 from core.identifiers import encode
 from tests.api.gateway import FULL, STOREFRONT, Gateway, Json, Shop, a_key
-from tests.simulator.process import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
 SETTINGS = {"COUNTERFOIL_LOG_LEVEL": "debug"}

@@ -17,6 +17,7 @@ from websockets.exceptions import InvalidStatus
 from core.crypto import Vault
 from core.identifiers import decode
 from payments import return_token
+from schema.error_catalogue import docs_of
 from tests.api.gateway import FULL, STOREFRONT, Gateway, Json, Shop, a_key, assert_typed
 from tests.api.reaching import storefront_fields
 from tests.api.sockets import Closed, a_socket
@@ -151,6 +152,7 @@ def test_another_origin_is_allowed_nothing(market: Market, origin: str) -> None:
     for answer in asked:
         assert answer.status_code == 403
         assert codes(answer) == {REFUSED}
+        assert answer.json()["errors"][0]["extensions"]["docs"] == docs_of(REFUSED)
         assert "access-control-allow-origin" not in answer.headers
         assert "origin" in answer.headers["vary"].lower()
     assert gateway.state() == before

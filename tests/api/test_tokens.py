@@ -14,8 +14,8 @@ from core.identifiers import encode
 from tests.api.gateway import FULL, STOREFRONT, Gateway, Shop, a_gateway, a_key, assert_typed
 from tests.api.inputs import EUR_10
 from tests.api.sockets import Closed, a_socket
-from tests.simulator.process import eventually
 from tests.tenants.signing import AUDIENCE, ISSUER, Signer, good_claims, key_set
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
 

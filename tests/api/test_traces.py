@@ -7,9 +7,10 @@ from uuid import UUID
 import pytest
 
 from tests.api.collector import Collector, Seen, collecting
-from tests.api.gateway import MUTATIONS, Gateway, Shop, a_key, free_port
+from tests.api.gateway import MUTATIONS, Gateway, Shop, a_key
 from tests.api.test_secrets import canaries, wrong_credentials, wrong_places, wrong_webhooks
-from tests.simulator.process import eventually
+from tests.ports import free_port
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
 PORT = free_port()

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pytest
 from counterfoil import unprivileged
 from counterfoil.embedded_postgres import EmbeddedPostgres, PostgresFailed
 from counterfoil.postgres_binaries import PostgresNotFound, find_binaries, major_version
+from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARIES = find_binaries(None)
@@ -52,13 +53,6 @@ def a_supervising_process(folder: Path) -> Iterator[tuple[subprocess.Popen[str],
         server_pid = int(process.stdout.readline().split()[0])
         yield process, server_pid
         process.kill()
-
-
-def eventually(condition: Callable[[], bool], within_seconds: float = 20) -> None:
-    deadline = time.monotonic() + within_seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def is_running(pid: int) -> bool:

@@ -23,11 +23,11 @@ from core.identifiers import new_id
 from core.telemetry import write_metrics
 from counterfoil.figures import (
     HttpMetrics,
-    Measure,
+    MeasureRequests,
     WaitingMetrics,
     count_process,
     keep_watching_loop,
-    measure,
+    measure_waiting,
 )
 from tests.payments.world import World, a_world
 from tests.simulator.process import SimulatorProcess
@@ -57,7 +57,7 @@ class Figures:
         self._metrics = WaitingMetrics(self.registry)
 
     async def of(self, name: str, **labels: str) -> float | None:
-        await measure(self._database, self._metrics)
+        await measure_waiting(self._database, self._metrics)
         return self.registry.get_sample_value(f"counterfoil_{name}", labels)
 
 
@@ -204,7 +204,9 @@ def a_measured_app(registry: CollectorRegistry) -> Starlette:
             Route("/graphql", _ok),
             Route("/broken", _broken),
         ],
-        middleware=[Middleware(Measure, metrics=HttpMetrics(registry), clock=SystemClock())],
+        middleware=[
+            Middleware(MeasureRequests, metrics=HttpMetrics(registry), clock=SystemClock())
+        ],
     )
 
 

@@ -14,20 +14,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from counterfoil.addresses import AddressTaken, bound
+from counterfoil.addresses import AddressTaken
 from counterfoil.layout import ROOT
 from counterfoil.serving import SimulatorFailed, _free_port, with_simulator
 from counterfoil.settings import Settings
 from counterfoil.watchdog import undisturbed
+from tests.ports import free_port
 
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
 pytestmark = pytest.mark.timeout(240)
-
-
-def a_free_port() -> int:
-    with bound("127.0.0.1", 0) as probe:
-        return int(probe.getsockname()[1])
 
 
 def environment(data_dir: Path, port: int, **more: str) -> dict[str, str]:
@@ -94,7 +90,7 @@ def await_no_processes(data_dir: Path) -> None:
 
 
 def test_a_first_start_makes_all_and_a_second_start_finds_it(tmp_path: Path) -> None:
-    port = a_free_port()
+    port = free_port()
     with a_server(tmp_path, port) as first:
         key = (tmp_path / "demo-key").read_text()
         first.send_signal(signal.SIGTERM)
@@ -109,7 +105,7 @@ def test_a_first_start_makes_all_and_a_second_start_finds_it(tmp_path: Path) -> 
 
 
 def test_a_killed_server_leaves_nothing_and_starts_again(tmp_path: Path) -> None:
-    port = a_free_port()
+    port = free_port()
     with a_server(tmp_path, port) as killed:
         killed.send_signal(signal.SIGKILL)
         killed.wait()
@@ -121,7 +117,7 @@ def test_a_killed_server_leaves_nothing_and_starts_again(tmp_path: Path) -> None
 
 
 def test_two_servers_run_side_by_side(tmp_path: Path) -> None:
-    with a_server(tmp_path / "one", a_free_port()), a_server(tmp_path / "two", a_free_port()):
+    with a_server(tmp_path / "one", free_port()), a_server(tmp_path / "two", free_port()):
         ports = {(tmp_path / name / "simulator" / "port").read_text() for name in ("one", "two")}
 
     assert len(ports) == 2
@@ -149,7 +145,7 @@ def test_a_stop_half_way_through_the_start_leaves_nothing(tmp_path: Path) -> Non
     process = subprocess.Popen(
         [sys.executable, "-m", "counterfoil", "serve"],
         cwd=ROOT,
-        env=environment(tmp_path, a_free_port()),
+        env=environment(tmp_path, free_port()),
     )
     deadline = time.monotonic() + START_SECONDS
     while not (tmp_path / "postgres" / "cluster").exists():
@@ -184,7 +180,7 @@ def test_a_signal_between_the_start_of_a_child_and_remembering_it_waits() -> Non
 
 
 def test_the_simulator_lives_as_long_as_who_started_it(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, port=a_free_port())
+    settings = Settings(data_dir=tmp_path, port=free_port())
     with with_simulator(settings) as (running, is_up):
         is_up()
         first_url = running.simulator_url
@@ -196,7 +192,7 @@ def test_the_simulator_lives_as_long_as_who_started_it(tmp_path: Path) -> None:
 
 
 def test_a_second_start_in_the_same_folder_fails_and_leaves_the_port_alone(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, port=a_free_port())
+    settings = Settings(data_dir=tmp_path, port=free_port())
     kept = tmp_path / "simulator" / "port"
     with with_simulator(settings) as (_, is_up):
         is_up()
@@ -222,7 +218,7 @@ def test_a_port_somebody_asked_for_is_not_exchanged() -> None:
 
 
 def test_the_simulator_does_not_take_the_port_of_the_server() -> None:
-    port = a_free_port()
+    port = free_port()
 
     with pytest.raises(AddressTaken):
         _free_port(port, port, 0)

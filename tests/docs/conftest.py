@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.api.gateway import free_port, serving
+from tests.api.gateway import serving
 from tests.docs.blocks import ROOT, Reader
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from schema.endpoint import (
     Admission,
     Budget,
     GraphQLEndpoint,
+    GraphQLMetrics,
     HttpRequest,
     Limits,
     PersistedOperations,
@@ -229,6 +230,7 @@ class Client:
     admission: Admission | None = None
     budget: Budget | None = None
     persisted: PersistedOperations | None = None
+    metrics: GraphQLMetrics | None = None
 
     def __post_init__(self) -> None:
         self.endpoint = GraphQLEndpoint(
@@ -240,6 +242,7 @@ class Client:
             admission=self.admission,
             budget=self.budget,
             persisted=self.persisted,
+            metrics=self.metrics,
         )
 
     async def authenticate(self, request: HttpRequest) -> SampleCaller:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from schema.endpoint import BadPersistedOperation, PersistedOperations, read_operations
-from schema.endpoint.persisted import _REGISTERED_MAX, Mode
+from schema.endpoint.persisted import _REGISTERED_MAX, PersistedMode
 from schema.endpoint.request import GraphQLRequest
 from tests.endpoint.sample import Client, codes
 from tests.endpoint.test_sockets import initialised
@@ -24,7 +24,7 @@ def hash_of(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def a_client(mode: Mode = "only") -> Client:
+def a_client(mode: PersistedMode = "only") -> Client:
     return Client(
         persisted=PersistedOperations(mode, {"greet": GREET, hash_of(ADD): ADD, "count": COUNT})
     )
@@ -48,7 +48,9 @@ FORMS = {
 
 @pytest.mark.parametrize("mode", ["allow", "only"])
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-async def test_a_kept_operation_runs_however_it_is_named(form: dict[str, Any], mode: Mode) -> None:
+async def test_a_kept_operation_runs_however_it_is_named(
+    form: dict[str, Any], mode: PersistedMode
+) -> None:
     variables = {"name": "Luca"}
     client = a_client(mode)
 

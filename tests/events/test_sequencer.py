@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from core.database import Database
 from core.identifiers import new_id
-from events import EventMetrics, Sequencer, append, measure
+from events import EventMetrics, Sequencer, append, measure_outbox
 from events.sequencer import LOCK
 from tests.conftest import add_tenant
 from tests.events.telling import an_event, number, sequences, tell, until, waiting
@@ -285,11 +285,11 @@ async def test_how_far_the_sequencer_is_behind_is_measured(
 ) -> None:
     await tell(database, tenant_id, an_event(), an_event())
 
-    await measure(database, metrics)
+    await measure_outbox(database, metrics)
     behind, oldest = metrics.waiting._value.get(), metrics.oldest_seconds._value.get()
     async with database.session("test", silent_seconds=10) as session:
         await number(session)
-    await measure(database, metrics)
+    await measure_outbox(database, metrics)
 
     assert behind == 2
     assert 0 < oldest < 60

@@ -13,7 +13,8 @@ import httpx
 
 from counterfoil.graphiql_build import find_node
 from examples.storefront.run import ROOT, SERVER, server_environment
-from tests.api.gateway import Shop, free_port
+from tests.api.gateway import Shop
+from tests.ports import free_port
 
 
 @dataclass(frozen=True, slots=True)

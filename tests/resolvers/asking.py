@@ -16,7 +16,6 @@ from tenants import SCOPES
 from tests.payments.world import World
 
 FULL, STOREFRONT = build()
-PUBLIC_URL: Final = "https://pay.test"
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,6 @@ def an_api(world: World, caller: Asker | None = None) -> Api:
     """The API of a world, asked by a server with every scope unless said otherwise."""
     server = Asker(world.tenant_id, new_id(), scopes=SCOPES)
     return Api(
-        Services(world.services, PUBLIC_URL, Feed(world.services.database, random.Random(1))),
+        Services(world.services, Feed(world.services.database, random.Random(1))),
         caller or server,
     )

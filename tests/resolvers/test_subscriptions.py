@@ -13,7 +13,7 @@ from payments.errors import NotFound
 from resolvers.context import Context, Services
 from resolvers.subscriptions import payment_changed
 from tests.payments.world import World
-from tests.resolvers.asking import PUBLIC_URL, Asker
+from tests.resolvers.asking import Asker
 
 
 class BusyFeed(Feed):
@@ -31,7 +31,7 @@ class BusyFeed(Feed):
 
 
 def a_context(world: World, feed: Feed) -> Context:
-    services = Services(world.services, PUBLIC_URL, feed)
+    services = Services(world.services, feed)
     return Context(Asker(world.tenant_id, new_id()), services, "req-test")
 
 

@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,16 +16,10 @@ from typing import Any, Self
 
 import httpx
 
+from tests.waiting import eventually
+
 ROOT = Path(__file__).resolve().parents[2]
 _numbers = itertools.count(1)
-
-
-def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait until the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 class SimulatorProcess:

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from simulator.books import Books, Tx
-from tests.simulator.process import ROOT, Merchant, SimulatorProcess, eventually
+from tests.simulator.process import ROOT, Merchant, SimulatorProcess
+from tests.waiting import eventually
 
 
 class WorkFailed(Exception):

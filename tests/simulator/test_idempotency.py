@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.simulator.process import Merchant, SimulatorProcess, eventually
+from tests.simulator.process import Merchant, SimulatorProcess
+from tests.waiting import eventually
 
 
 def pay_in_parallel(merchant: Merchant, times: int) -> list[httpx.Response]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.simulator.process import SimulatorProcess, eventually
+from tests.simulator.process import SimulatorProcess
+from tests.waiting import eventually
 
 
 def test_a_sale_is_charged_once_with_its_fee(simulator: SimulatorProcess) -> None:

@@ -7,7 +7,8 @@ import socket
 import time
 from typing import Any
 
-from tests.simulator.process import Merchant, Receiver, SimulatorProcess, eventually, receiver
+from tests.simulator.process import Merchant, Receiver, SimulatorProcess, receiver
+from tests.waiting import eventually
 
 
 def events(inbox: Receiver) -> list[dict[str, Any]]:

@@ -19,10 +19,12 @@ import psycopg
 
 from counterfoil import demo_documents as documents
 from counterfoil.layout import ROOT
-from tests.counterfoil.test_serving import a_free_port, a_server, environment
+from tests.counterfoil.test_serving import a_server, environment
 from tests.gateways.stripe.builders import body as sample
+from tests.ports import free_port
 from tests.stripe_live.fake import API_KEY, Json, LiveStripe, a_fake_stripe
 from tests.stripe_live.vectors import OLD_SECRET, SECRET
+from tests.waiting import eventually
 
 WEBHOOK_SECRET = "whsec_of_this_gateway"
 TRANSACTIONS = """
@@ -217,7 +219,7 @@ class Gateway:
             statuses = [row["status"] for row in rows]
             return [] if "RECEIVED" in statuses else statuses
 
-        found: list[str] = until(looked_at)
+        found: list[str] = eventually(looked_at)
         return found
 
     def rows(self, query: str, *values: Any) -> list[Json]:
@@ -241,15 +243,6 @@ class Gateway:
         assert clearing["amount"] == self.stripe.balance
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """What the condition answers once it is not empty."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-    return found
-
-
 def _uuid(public_id: str) -> str:
     from core.identifiers import decode  # noqa: PLC0415
 
@@ -259,7 +252,7 @@ def _uuid(public_id: str) -> str:
 @contextmanager
 def a_gateway(folder: Path, database_url: str, admin_url: str) -> Iterator[Gateway]:
     """Serving, with the demo tenant and one more provider: the fake, as `stripe-test`."""
-    port = a_free_port()
+    port = free_port()
     settings = {
         "COUNTERFOIL_DATABASE_URL": database_url,
         "COUNTERFOIL_MIGRATION_DATABASE_URL": admin_url,

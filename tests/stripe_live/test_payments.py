@@ -9,15 +9,9 @@ import pytest
 
 from core.identifiers import encode
 from tests.gateways.stripe.builders import HERE
-from tests.stripe_live.gateway import (
-    Gateway,
-    a_charge,
-    a_gateway,
-    an_event,
-    signed,
-    until,
-)
+from tests.stripe_live.gateway import Gateway, a_charge, a_gateway, an_event, signed
 from tests.stripe_live.vectors import OLD_SECRET, SECRET, VECTORS
+from tests.waiting import eventually
 
 CLEARING, SALES = "psp:stripe-test:clearing", "income:sales"
 PUBLISHED = sorted(
@@ -250,7 +244,7 @@ def test_an_answer_that_came_too_late_is_found_out_with_one_effect(gateway: Gate
     assert payment["status"] == "PROCESSING", "nobody knows"
     assert gateway.kinds(payment) == []
 
-    until(lambda: gateway.status(payment) == "CAPTURED", 30)
+    eventually(lambda: gateway.status(payment) == "CAPTURED", 30)
 
     operation_id = encode("op", gateway.operation(payment)["id"])
     assert gateway.stripe.intent_of(operation_id)["status"] == "succeeded"

@@ -9,7 +9,6 @@ import base64
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,19 +23,13 @@ import httpx
 
 from core.crypto import Vault
 from core.database import Database, DatabaseSettings
+from tests.ports import free_port
 from tests.torture.wire import Wire
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 180.0
 LEASE_SECONDS = 5
 CALL_BUDGET_SECONDS = 3
-
-
-def free_port() -> int:
-    """A loopback port nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

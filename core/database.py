@@ -7,7 +7,7 @@ LOCAL to it, with the tenant of each row; without it no row is visible.
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar, cast
@@ -234,15 +234,9 @@ class Database:
 
         Raises: DatabaseUnavailable.
         """
-        try:
+        with saying_unavailable():
             async with self._engine.connect() as connection, _snapshot(connection, tenant_id):
                 yield connection
-        except (PoolTimeout, *_CONNECTION_LOST) as error:
-            raise DatabaseUnavailable from error
-        except DBAPIError as error:
-            if _is_away(error):
-                raise DatabaseUnavailable from error
-            raise
 
     @asynccontextmanager
     async def session(self, name: str, *, silent_seconds: int) -> AsyncIterator[Session]:
@@ -269,6 +263,19 @@ class Database:
             yield connection
         finally:
             connection.terminate()
+
+
+@contextlib.contextmanager
+def saying_unavailable() -> Iterator[None]:
+    """Around what a reader reads. Raises: DatabaseUnavailable (the database is lost or late)."""
+    try:
+        yield
+    except (PoolTimeout, *_CONNECTION_LOST) as error:
+        raise DatabaseUnavailable from error
+    except DBAPIError as error:
+        if _is_away(error):
+            raise DatabaseUnavailable from error
+        raise
 
 
 def _session_settings(settings: DatabaseSettings) -> dict[str, str]:

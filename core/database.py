@@ -7,7 +7,7 @@ LOCAL to it, with the tenant of each row; without it no row is visible.
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar, cast
@@ -15,11 +15,13 @@ from typing import Final, TypeAlias, TypeVar, cast
 import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import event
+from sqlalchemy.engine import AdaptedConnection, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from core.errors import Unavailable
 from core.tracing import span
@@ -145,6 +147,7 @@ class Database:
                 }
             },
         )
+        event.listen(engine.sync_engine, "checkout", _refuse_closed)
         return cls(pool, engine, settings)
 
     def connections(self) -> dict[str, tuple[int, int]]:
@@ -231,15 +234,9 @@ class Database:
 
         Raises: DatabaseUnavailable.
         """
-        try:
+        with saying_unavailable():
             async with self._engine.connect() as connection, _snapshot(connection, tenant_id):
                 yield connection
-        except (PoolTimeout, *_CONNECTION_LOST) as error:
-            raise DatabaseUnavailable from error
-        except DBAPIError as error:
-            if _is_away(error):
-                raise DatabaseUnavailable from error
-            raise
 
     @asynccontextmanager
     async def session(self, name: str, *, silent_seconds: int) -> AsyncIterator[Session]:
@@ -268,6 +265,19 @@ class Database:
             connection.terminate()
 
 
+@contextlib.contextmanager
+def saying_unavailable() -> Iterator[None]:
+    """Around what a reader reads. Raises: DatabaseUnavailable (the database is lost or late)."""
+    try:
+        yield
+    except (PoolTimeout, *_CONNECTION_LOST) as error:
+        raise DatabaseUnavailable from error
+    except DBAPIError as error:
+        if _is_away(error):
+            raise DatabaseUnavailable from error
+        raise
+
+
 def _session_settings(settings: DatabaseSettings) -> dict[str, str]:
     lock_timeout_ms = str(round(settings.lock_timeout_seconds * 1000))
     role = {"role": settings.role} if settings.role else {}
@@ -286,11 +296,11 @@ async def _snapshot(connection: Reader, tenant_id: int) -> AsyncIterator[None]:
     """Begin and end on the driver's own connection: the pool hands it out as it came back."""
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
-    await driver.execute(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-        f" SET LOCAL app.tenant = '{int(tenant_id)}'"
-    )
     try:
+        await driver.execute(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+            f" SET LOCAL app.tenant = '{int(tenant_id)}'"
+        )
         yield
     finally:
         ended = False
@@ -303,6 +313,14 @@ async def _snapshot(connection: Reader, tenant_id: int) -> AsyncIterator[None]:
         finally:
             if not ended:  # it may still be busy, or show this tenant's rows: nobody may have it
                 await connection.invalidate()
+
+
+def _refuse_closed(
+    connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxy: object
+) -> None:
+    """A connection the server ended while it lay in the pool: the pool makes another for it."""
+    if cast("AdaptedConnection", connection).driver_connection.is_closed():
+        raise DisconnectionError
 
 
 @asynccontextmanager

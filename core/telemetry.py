@@ -205,6 +205,8 @@ def configure_logging(
     root.setLevel(level.upper())
     # Whoever makes a call says how it went, and knows more of it than the client does.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # Of a WebSocket it tells the whole URL, and on debug whatever is sent over it.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
 
 def new_registry() -> CollectorRegistry:

@@ -7,6 +7,7 @@ asks for itself. A redirect leads to the URL the payment was made with and nowhe
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlencode
@@ -35,6 +36,9 @@ log = structlog.get_logger("counterfoil.returning")
 
 SYNC_SECONDS: Final = 6.0
 """How long a shopper waits for a provider's answer."""
+PAUSE_SECONDS: Final = 2.0
+"""From a provider's answer to the next question about the same payment: whoever loads the link over
+and over does not ask the provider each time."""
 _HEADERS: Final = {"cache-control": "no-store"}
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -55,7 +59,7 @@ class Returning:
     ) -> None:
         self._services = services
         self._seconds = seconds
-        self._asking: set[asyncio.Task[PaymentResult]] = set()
+        self._asked: dict[UUID, asyncio.Task[PaymentResult]] = {}
 
     async def come_back(self, request: Request) -> Response:
         """GET, or POST where a provider's page posts; neither query nor body is looked at."""
@@ -72,22 +76,23 @@ class Returning:
 
     async def drain(self) -> None:
         """Wait until every provider that was asked has answered."""
-        if self._asking:
-            await asyncio.wait(self._asking)
+        if asking := [task for task in self._asked.values() if not task.done()]:
+            await asyncio.wait(asking)
 
     async def _ask_provider(
         self, services: PaymentServices, tenant_id: int, payment_id: UUID
     ) -> None:
         """Wait a little for the answer; it is taken in even when it comes later."""
-        public_id = encode("pay", payment_id)
-        actor = Actor(tenant_id, f"client:{public_id}", public_id, correlation_id())
-        task = asyncio.create_task(sync(SyncPayment(payment_id), actor, services))
-        self._asking.add(task)
-        task.add_done_callback(self._has_asked)
-        await asyncio.wait({task}, timeout=self._seconds)
+        if payment_id not in self._asked:
+            public_id = encode("pay", payment_id)
+            actor = Actor(tenant_id, f"client:{public_id}", public_id, correlation_id())
+            task = asyncio.create_task(sync(SyncPayment(payment_id), actor, services))
+            self._asked[payment_id] = task
+            task.add_done_callback(partial(self._has_asked, payment_id))
+        await asyncio.wait({self._asked[payment_id]}, timeout=self._seconds)
 
-    def _has_asked(self, task: asyncio.Task[PaymentResult]) -> None:
-        self._asking.discard(task)
+    def _has_asked(self, payment_id: UUID, task: asyncio.Task[PaymentResult]) -> None:
+        task.get_loop().call_later(PAUSE_SECONDS, self._asked.pop, payment_id)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, Unsupported):
             log.error("sync_at_return_failed", exc_info=error)

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from core.clock import Clock
-from core.database import Database, Reader
+from core.database import Database, DatabaseUnavailable, Reader, saying_unavailable
 from core.errors import Rejected
 from core.identifiers import encode
 from events import Feed
@@ -113,6 +113,7 @@ class Context:
     """What was read already in this request, by who keeps it."""
     _moment: AsyncExitStack | None = field(default=None, init=False)
     _reader: Reader | None = field(default=None, init=False)
+    _moment_is_lost: bool = field(default=False, init=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     @property
@@ -141,6 +142,7 @@ class Context:
     async def at_one_moment(self) -> AsyncIterator[None]:
         """All that is read meanwhile is as of the first read: a balance and its entries agree."""
         async with AsyncExitStack() as self._moment:
+            self._moment_is_lost = False
             try:
                 yield
             finally:
@@ -155,10 +157,20 @@ class Context:
                 yield reader
             return
         async with self._turn:
-            if self._reader is None:
-                opening = self.services.database.reading(self.tenant_id)
-                self._reader = await self._moment.enter_async_context(opening)
-            yield self._reader
+            if self._moment_is_lost:
+                raise DatabaseUnavailable
+            try:
+                with saying_unavailable():
+                    yield await self._reader_of(self._moment)
+            except DatabaseUnavailable:
+                self._moment_is_lost = True
+                raise
+
+    async def _reader_of(self, moment: AsyncExitStack) -> Reader:
+        if self._reader is None:
+            opening = self.services.database.reading(self.tenant_id)
+            self._reader = await moment.enter_async_context(opening)
+        return self._reader
 
     def forget(self) -> None:
         """Something was changed: read anew from now on."""

@@ -144,7 +144,7 @@ def create_payment(
         "capture_mode": CaptureMode(input.capture_mode.name),
         "confirm": input.confirm,
         "reference": reader.text((*INPUT, "reference"), input.reference, TEXT_MAX),
-        "return_url": reader.text((*INPUT, "returnUrl"), input.return_url, 2048),
+        "return_url": reader.url((*INPUT, "returnUrl"), input.return_url),
         "customer_id": reader.text((*INPUT, "customerId"), input.customer_id, TEXT_MAX),
         "merchant_account": paths.get((*INPUT, "merchantAccountId"), DEFAULT_MERCHANT_ACCOUNT),
         "splits": _splits(reader, input.splits, paths),
@@ -203,7 +203,7 @@ def confirm_payment(
     reader = Reader()
     key = _key(reader, input.idempotency_key, header)
     method = _method(reader, (*INPUT, "method"), input.method)
-    return_url = reader.text((*INPUT, "returnUrl"), input.return_url, 2048)
+    return_url = reader.url((*INPUT, "returnUrl"), input.return_url)
     reader.finish()
     canonical = {
         "paymentId": encode("pay", payment_id),

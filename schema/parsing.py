@@ -5,6 +5,7 @@ Every problem is collected with the path of its field; a command exists only whe
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import unquote_plus
 from uuid import UUID
 
 from core.card_numbers import contains_card_number
@@ -20,6 +21,7 @@ METADATA_KEY_MAX: Final = 40
 METADATA_VALUE_MAX: Final = 500
 VERSION_MAX: Final = 2**31 - 1
 ARGUMENT_MAX: Final = 255
+URL_MAX: Final = 2048
 
 Path = tuple[str, ...]
 INPUT: Final[Path] = ("input",)
@@ -52,12 +54,23 @@ class Reader:
         if text is None:
             return None
         if contains_card_number(text):
-            self.refuse(path, "CARD_NUMBER", "Card numbers are not accepted; send a token.")
+            self._refuse_card_number(path)
         elif not length_min <= len(text) <= length_max:
             self.refuse(path, "BAD_LENGTH", f"Give from {length_min} to {length_max} characters.")
         elif not _is_storable(text):
             self.refuse(path, "BAD_TEXT", "NUL and unpaired surrogates are not accepted.")
         return text
+
+    def url(self, path: Path, value: str | None) -> str | None:
+        """An address; a card number is one also where its spaces are written as %20 or +."""
+        written: str | None = present(value)
+        if written is not None and contains_card_number(unquote_plus(written)):
+            self._refuse_card_number(path)
+            return None
+        return self.text(path, written, URL_MAX)
+
+    def _refuse_card_number(self, path: Path) -> None:
+        self.refuse(path, "CARD_NUMBER", "Card numbers are not accepted; send a token.")
 
     def required_text(self, path: Path, value: str, length_max: int) -> str:
         """A string that must be there."""

@@ -144,7 +144,8 @@ class DocumentStore:
         except Refusal as refusal:
             # What it was raised from would keep the parser with every token alive.
             refusal.__context__ = None
-            return refusal.with_traceback(None), _ENTRY_BYTES
+            told = sum(len(error["message"]) for error in refusal.errors)
+            return refusal.with_traceback(None), _ENTRY_BYTES + 2 * told
         tokens = document.token_count
         return prepared, _ENTRY_BYTES + 4 * len(text) + _TOKEN_BYTES * tokens
 

@@ -1,11 +1,13 @@
 """Errors before execution: each knows its code, its status and whom it blames."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from graphql import GraphQLError
 
 from core.card_numbers import mask_card_numbers
+
+_MESSAGE_LENGTH_MAX: Final = 500
 
 
 class HttpProblem(Exception):
@@ -67,8 +69,7 @@ class LimitExceeded(Refusal):
 
 def describe(error: GraphQLError, code: str) -> dict[str, Any]:
     """An error as it is sent: message, locations, path, code."""
-    # The message may quote what was sent; a card number in it must not travel any further.
-    described: dict[str, Any] = {"message": mask_card_numbers(error.message)}
+    described: dict[str, Any] = {"message": _shown(error.message)}
     if error.locations:
         described["locations"] = [
             {"line": location.line, "column": location.column} for location in error.locations
@@ -77,3 +78,10 @@ def describe(error: GraphQLError, code: str) -> dict[str, Any]:
         described["path"] = error.path
     described["extensions"] = {**(error.extensions or {}), "code": code}
     return described
+
+
+def _shown(message: str) -> str:
+    """It may quote what was sent: a card number must not travel any further, nor a long text."""
+    masked = mask_card_numbers(message[: 2 * _MESSAGE_LENGTH_MAX])
+    short = len(masked) <= _MESSAGE_LENGTH_MAX
+    return masked if short else f"{masked[: _MESSAGE_LENGTH_MAX - 1]}…"

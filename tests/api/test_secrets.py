@@ -10,9 +10,11 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from core.identifiers import encode
 from tests.api.gateway import FULL, STOREFRONT, Gateway, Json, Shop, a_key
+from tests.api.sockets import a_socket
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -112,6 +114,22 @@ def wrong_places(shop: Shop, client_secret: str) -> Iterator[httpx.Response]:
     again = {**paid, "idempotencyKey": a_key(), "clientSecret": client_secret}
     yield shop.send(CONFIRM, {"input": again}, path=STOREFRONT, key=None)
     yield shop.send("{ node(id: 5) { id } }", {"secret": client_secret})
+
+
+@pytest.mark.parametrize("path", [FULL, STOREFRONT])
+def test_what_stands_in_the_url_of_a_socket_is_not_logged(path: str, gateway: Gateway) -> None:
+    token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl"
+    asked = f"{path}?access_token={token}"
+
+    with a_socket(gateway.base, asked):
+        pass
+    with (
+        pytest.raises(InvalidStatus, match="403"),
+        a_socket(gateway.base, asked, {"origin": "https://elsewhere.example"}),
+    ):
+        pass
+
+    assert token not in gateway.log()
 
 
 def wrong_webhooks(shop: Shop) -> Iterator[httpx.Response]:

@@ -132,6 +132,47 @@ async def test_reading_while_the_database_is_away_or_blocked_is_unavailable(
     await admin.close()
 
 
+async def test_reading_goes_on_at_once_when_the_server_was_started_anew(
+    database: Database, tenant_id: int, admin_url: str
+) -> None:
+    admin = await asyncpg.connect(admin_url)
+    mine = text("SELECT pg_backend_pid(), pg_sleep(0.05)")
+
+    async def backend() -> object:
+        async with database.reading(tenant_id) as reader:
+            return (await reader.execute(mine)).scalar()
+
+    idle = await asyncio.gather(backend(), backend())
+    for each in idle:
+        await admin.execute("SELECT pg_terminate_backend($1, 5000)", each)
+
+    assert not {await backend() for _ in range(4)} & set(idle)
+    await admin.close()
+
+
+async def test_a_reader_cancelled_at_any_moment_leaves_no_snapshot_open(
+    database: Database, tenant_id: int, admin_url: str
+) -> None:
+    admin = await asyncpg.connect(admin_url)
+    left_open = """SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'counterfoil-read'
+          AND state LIKE 'idle in transaction%'"""
+
+    async def read() -> None:
+        async with database.reading(tenant_id) as reader:
+            await reader.execute(text("SELECT 1"))
+
+    await read()
+    for steps in range(20):
+        reading = asyncio.create_task(read())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.wait({reading})
+        assert await admin.fetchval(left_open) == 0, steps
+    await admin.close()
+
+
 async def test_a_reading_session_sees_its_tenant_and_cannot_write(
     database: Database, tenant_id: int, admin_url: str
 ) -> None:

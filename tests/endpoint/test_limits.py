@@ -316,6 +316,19 @@ def test_the_store_is_bounded_by_size() -> None:
     assert 1 <= len(store) < 10
 
 
+def test_a_refusal_does_not_repeat_a_long_text_in_each_of_its_errors() -> None:
+    store = a_store()
+    name, variables = "x" * 90_000, " ".join(f"$a{n}: Int" for n in range(40))
+
+    refused = store.get(f"query {name}({variables}) {{ hello }}", None)
+
+    assert isinstance(refused, Refusal)
+    told = [len(error["message"]) for error in refused.errors]
+    assert len(told) > 10
+    assert max(told) <= 500
+    assert store.estimated_bytes > sum(told)
+
+
 _NAMES = st.sampled_from(["hello", "book", "twin", "id", "author", "__typename", "a: hello", "x"])
 _SELECTION = st.recursive(
     _NAMES | st.sampled_from(["...A", "...B", "... on Book", "@skip(if: true)"]),

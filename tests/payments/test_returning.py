@@ -1,5 +1,6 @@
 """Shoppers who come back from their bank: with the answer, to the shop and nowhere else."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qsl, urlsplit
@@ -91,6 +92,23 @@ async def test_coming_back_twice_does_nothing_twice(shop: World) -> None:
     assert shop.effects() == [("charge", 1000)]
     assert (await shop.events(payment_id)).count("payment.captured") == 1
     await shop.check()
+
+
+async def test_coming_back_over_and_over_does_not_ask_the_provider_each_time(shop: World) -> None:
+    payment_id = await shop.pay("tok_requires_action", return_url=BACK)
+    door = f"{PUBLIC_URL}/return/{return_token(VAULT, payment_id)}"
+
+    def requests() -> int:
+        return int(shop.simulator.client.get("/_log/summary").json()["requests"])
+
+    before = requests()
+    async with a_browser(shop) as browser:
+        at_once = await asyncio.gather(*(browser.get(door) for _ in range(5)))
+        later = [await browser.get(door) for _ in range(5)]
+
+    assert requests() - before == 1
+    for answer in (*at_once, *later):
+        assert "payment_status=REQUIRES_ACTION" in answer.headers["location"]
 
 
 async def test_what_a_provider_adds_proves_nothing(shop: World) -> None:

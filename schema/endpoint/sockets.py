@@ -10,7 +10,7 @@ not sent yet is never more than one message for each subscription.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -123,7 +123,6 @@ class _Handler(BaseGraphQLTransportWSHandler[Any, None]):
             connection_init_wait_timeout=timedelta(seconds=sockets.limits.init_seconds),
         )
         self.connection_params: dict[str, Any] = {}
-        self._payloads: dict[str, Mapping[str, Any]] = {}
         self._sockets = sockets
         self._request = request
         self._wire = wire
@@ -163,11 +162,17 @@ class _Handler(BaseGraphQLTransportWSHandler[Any, None]):
             refused = answer_refusal(LimitExceeded("subscriptions", most, text), GRAPHQL_JSON)
             await self.send_message(_errors(message["id"], refused.payload))
         else:
-            # The protocol's own part knows no operation without a text.
-            payload = cast("dict[str, Any]", message["payload"])
-            self._payloads[message["id"]] = payload
-            with_text = {**payload, "query": payload.get("query") or ""}
-            await super().handle_subscribe({**message, "payload": cast("Any", with_text)})
+            # The protocol's own part knows no operation without a text. What it keeps with each as
+            # its variables is the whole payload here, so that it goes when the operation goes.
+            kept = {"query": "", "variables": message["payload"]}
+            await super().handle_subscribe({**message, "payload": cast("Any", kept)})
+
+    async def cleanup_operation(self, operation_id: str) -> None:
+        """Operation and task hold each other: without this both stay until the collector comes."""
+        operation = self.operations.get(operation_id)
+        await super().cleanup_operation(operation_id)
+        if operation is not None:
+            operation.task = None
 
     async def run_operation(self, operation: Operation[Any, None]) -> None:
         """One subscription, to its end."""
@@ -232,7 +237,7 @@ class _Handler(BaseGraphQLTransportWSHandler[Any, None]):
         await self._sockets.budget.spend(caller, max(1, cost))
 
     def _prepare(self, operation: Operation[Any, None]) -> tuple[Prepared, GraphQLRequest]:
-        asked = request_of(self._payloads.pop(operation.id), self._sockets.limits)
+        asked = request_of(cast("Any", operation.variables), self._sockets.limits)
         text = self._sockets.persisted.text_of(asked)
         prepared = self._sockets.documents.get(text, asked.operation_name)
         if isinstance(prepared, Refusal):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -94,6 +95,22 @@ async def test_while_nobody_can_be_identified_clients_are_told_to_come_back() ->
     async with connected(Away()) as wire:
         wire.init()
         assert await wire.hear() == {"closed": 1013}
+
+
+async def test_what_is_taken_back_before_it_began_leaves_nothing() -> None:
+    async with initialised(Client()) as wire:
+        tracemalloc.start()
+        for number in range(20):
+            wire.subscribe("subscription { count(to: 1) }", str(number), big="x" * 100_000)
+            wire.say(type="complete", id=str(number))
+        for _ in range(2):  # the second is heard once what was begun before the first has ended
+            wire.say(type="ping")
+            while (await wire.hear())["type"] != "pong":
+                pass
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert kept < 1_000_000
 
 
 async def test_events_come_in_order_and_then_the_end() -> None:

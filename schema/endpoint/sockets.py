@@ -167,6 +167,13 @@ class _Handler(BaseGraphQLTransportWSHandler[Any, None]):
             kept = {"query": "", "variables": message["payload"]}
             await super().handle_subscribe({**message, "payload": cast("Any", kept)})
 
+    async def cleanup_operation(self, operation_id: str) -> None:
+        """Operation and task hold each other: without this both stay until the collector comes."""
+        operation = self.operations.get(operation_id)
+        await super().cleanup_operation(operation_id)
+        if operation is not None:
+            operation.task = None
+
     async def run_operation(self, operation: Operation[Any, None]) -> None:
         """One subscription, to its end."""
         sockets = self._sockets

@@ -336,3 +336,8 @@ def test_a_stop_closes_sockets_and_waits_for_none(
         assert time.monotonic() - began < 8
         assert deaf.fileno() != -1
         assert "Traceback" not in gateway.log()
+
+
+def test_messages_are_not_compressed_so_that_none_is_a_bomb(gateway: Gateway) -> None:
+    with a_socket(gateway.base) as socket:
+        assert socket.wire.protocol.extensions == []

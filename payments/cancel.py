@@ -9,11 +9,11 @@ from typing import Final
 
 from core.database import Tx
 from gateways.port import Capability
-from payments.charging import CONFIRMABLE, refuse_unknown
+from payments.charging import refuse_unknown
 from payments.commands import Actor, CancelPayment, PaymentResult
 from payments.errors import InvalidState, Unsupported
 from payments.idempotency import Request
-from payments.model import OperationKind, OperationStatus, PaymentStatus
+from payments.model import CONFIRMABLE, OperationKind, OperationStatus, PaymentStatus
 from payments.replay import answer_again
 from payments.sending import Sending
 from payments.services import PaymentServices

@@ -20,6 +20,7 @@ from payments.discrepancies import Discrepancy, insert
 from payments.due import required, succeeded_void
 from payments.facts import intent
 from payments.model import (
+    CONFIRMABLE,
     PAYMENT_ENDED,
     Aggregate,
     Attempt,
@@ -262,7 +263,7 @@ class Change:
         """What is told only where no other event tells of the change, so that none is silent."""
         if self.after.payment.status is PaymentStatus.PROCESSING:
             return ["payment.processing.v1"]
-        back = self.after.payment.status in _ANOTHER_TRY
+        back = self.after.payment.status in CONFIRMABLE
         ended = any(a.status is AttemptStatus.NOT_EXECUTED for a in self.after.attempts)
         return ["payment.not_executed.v1"] if back and ended else []
 
@@ -328,8 +329,6 @@ _NO_TRY_CAN_FOLLOW: Final = PAYMENT_ENDED | {
     PaymentStatus.PARTIALLY_CAPTURED,
     PaymentStatus.CAPTURED,
 }
-
-_ANOTHER_TRY: Final = {PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.REQUIRES_CONFIRMATION}
 
 _TOLD: Final = {
     PaymentStatus.REQUIRES_ACTION: "payment.requires_action.v1",

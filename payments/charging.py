@@ -25,7 +25,7 @@ from payments.errors import (
     ValidationFailed,
 )
 from payments.methods import method_of
-from payments.model import Aggregate, OperationStatus, Payment, PaymentStatus
+from payments.model import CONFIRMABLE, Aggregate, OperationStatus, Payment
 from payments.risk import assess
 from payments.sending import (
     Route,
@@ -40,10 +40,6 @@ from payments.sending import (
 )
 from payments.services import PaymentServices
 
-CONFIRMABLE: Final = (
-    PaymentStatus.REQUIRES_PAYMENT_METHOD,
-    PaymentStatus.REQUIRES_CONFIRMATION,
-)
 _LOOKS_MAX: Final = 5
 
 ClaimKey = Callable[[Tx, UUID | None], Awaitable[bool]]

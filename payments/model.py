@@ -155,6 +155,8 @@ OPERATION_OPEN: Final = frozenset(
 REFUND_FREED: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED, RefundStatus.RETURNED})
 """The money is not on its way: it can be refunded again."""
 
+CONFIRMABLE: Final = (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.REQUIRES_CONFIRMATION)
+"""No attempt is open: another can begin."""
 PAYMENT_ENDED: Final = frozenset(
     {PaymentStatus.CANCELED, PaymentStatus.FAILED, PaymentStatus.EXPIRED}
 )

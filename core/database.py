@@ -215,7 +215,12 @@ class Database:
             return await work(tx)
 
     async def find(self, query: str, *arguments: object) -> asyncpg.Record | None:
-        """One row of a function that looks up before the tenant is known.
+        """The first row of a look-up before the tenant is known. Raises: DatabaseUnavailable."""
+        rows = await self.find_all(query, *arguments)
+        return rows[0] if rows else None
+
+    async def find_all(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """All rows of a function that looks up before the tenant is known, or over all tenants.
 
         One statement, so one round trip. No row of any table is visible to it but through the
         function. Raises: DatabaseUnavailable.
@@ -224,7 +229,7 @@ class Database:
             async with self.pool.acquire(
                 timeout=self._settings.stranger_timeout_seconds
             ) as connection:
-                return await connection.fetchrow(query, *arguments)
+                return await connection.fetch(query, *arguments)
         except (*_CONNECTION_LOST, *_TIMED_OUT) as error:
             raise DatabaseUnavailable from error
 

@@ -118,8 +118,9 @@ class Feed:
     async def _read(self) -> bool:
         """Read on from each place; whether there may be more at once."""
         tenants, places = list(self._places), list(self._places.values())
-        async with self._database.unit_of_work(None) as tx:
-            rows = await tx.fetch("SELECT * FROM follow_outbox($1, $2, $3)", tenants, places, BATCH)
+        rows = await self._database.find_all(
+            "SELECT * FROM follow_outbox($1, $2, $3)", tenants, places, BATCH
+        )
         for row in rows:
             tenant_id = row["tenant_id"]
             if tenant_id in self._places:

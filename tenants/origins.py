@@ -60,8 +60,7 @@ async def tenants_allowing(database: Database, origin: str) -> frozenset[int]:
     """Every tenant that allows an origin: asked before it is known whose request it is."""
     if not _ORIGIN.fullmatch(origin) or len(origin) > _LENGTH_MAX:
         return frozenset()
-    async with database.unit_of_work(None) as tx:
-        rows = await tx.fetch("SELECT tenant_id FROM find_origin($1)", origin)
+    rows = await database.find_all("SELECT tenant_id FROM find_origin($1)", origin)
     return frozenset(row["tenant_id"] for row in rows)
 
 

@@ -84,8 +84,7 @@ class WaitingMetrics:
 
 async def measure_waiting(database: Database, metrics: WaitingMetrics) -> None:
     """Ask once what waits. Raises: DatabaseUnavailable."""
-    async with database.unit_of_work(None) as tx:
-        rows = await tx.fetch("SELECT * FROM measure_waiting()")
+    rows = await database.find_all("SELECT * FROM measure_waiting()")
     metrics.show(
         {(row["subject"], row["kind"]): (row["waiting"], row["oldest_seconds"]) for row in rows}
     )

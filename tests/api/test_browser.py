@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -12,13 +11,11 @@ import pytest
 from playwright.async_api import Page, async_playwright
 
 from tests.api.gateway import Gateway, Shop
-
-CHROMIUM: Final = Path("/usr/bin/chromium")
-FLAGS: Final = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+from tests.chromium import CHROMIUM, FLAGS, needs_chromium
 
 pytestmark = [
     pytest.mark.timeout(120),
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs /usr/bin/chromium"),
+    needs_chromium,
 ]
 
 ASK: Final = """async ([url, key, query, variables]) => {

@@ -10,9 +10,10 @@ from playwright.async_api import Browser, async_playwright
 from counterfoil.graphiql_build import BuildFailed
 from examples.storefront.run import ROOT, build
 from tests.api.gateway import Gateway, Shop, a_gateway
+from tests.chromium import CHROMIUM, FLAGS
 from tests.conftest import ServerAddresses
 from tests.examples.storefront import Storefront, a_storefront, an_origin
-from tests.examples.visitor import CHROMIUM, FLAGS, Visitor
+from tests.examples.visitor import Visitor
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,15 @@ from playwright.async_api import Route, WebSocketRoute, expect
 
 from core.identifiers import encode
 from tests.api.gateway import Json, Shop
+from tests.chromium import needs_chromium
 from tests.examples.storefront import Storefront
-from tests.examples.visitor import CHROMIUM, Visitor
+from tests.examples.visitor import Visitor
 from tests.simulator.process import SimulatorProcess
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(300),  # the first run on a machine fetches what the shop is built with
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs /usr/bin/chromium"),
+    needs_chromium,
 ]
 
 

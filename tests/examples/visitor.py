@@ -9,8 +9,6 @@ from playwright.async_api import ConsoleMessage, Page, Request, Response, WebSoc
 
 from tests.examples.storefront import Storefront
 
-CHROMIUM: Final = Path("/usr/bin/chromium")
-FLAGS: Final = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE_MS: Final = 20_000.0
 WIDTHS: Final = {"phone": (390, 844), "desktop": (1200, 800)}
 

@@ -24,14 +24,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from counterfoil.graphiql import Graphiql
 from simulator.tokens import Behaviour
+from tests.chromium import CHROMIUM, FLAGS, needs_chromium
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
 KEY = "cf_test_0123456789"
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 TABS = [
     "FirstPayment", "Webhooks", "LedgerEntries", "Statement", "Decline", "Refund", "Providers",
     "UnknownOutcome", "Watch",
@@ -39,7 +35,7 @@ TABS = [
 
 pytestmark = [
     pytest.mark.timeout(300),  # the first run on a machine builds the page
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs /usr/bin/chromium"),
+    needs_chromium,
 ]
 
 

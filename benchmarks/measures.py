@@ -5,7 +5,7 @@ the same one differs from hour to hour.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,16 +58,8 @@ class Measures:
             self._create(), self._commits(), per_second=PAYMENTS_PER_SECOND, seconds=12
         )
         await self.stage.provider_takes(0)
-        return [
-            Figure.of(
-                f"paymentCreate, added latency p{round(100 * part)}",
-                "ms",
-                [each.quantile(part) - PROVIDER_MS for each in ours],
-                [each.quantile(part) - PROVIDER_MS for each in theirs],
-                limit,
-            )
-            for part, limit in ((0.5, 2.5), (0.99, 3.0))
-        ]
+        name, limits = "paymentCreate, added latency", {0.5: 2.5, 0.99: 3.0}
+        return _quantiles(name, ours, theirs, limits, without_ms=PROVIDER_MS)
 
     async def cpu(self) -> list[Figure]:
         """CPU of the one process for each request, against the same SQL and the same bytes."""
@@ -82,7 +74,8 @@ class Measures:
             ours, theirs = [], []
             for _ in range(ROUNDS):
                 ours.append(await self._cpu(self.stage.product_pid, ask, count))
-                await self.stage.bare.post(f"/prepare/{2 * count}", b"")
+                if name == "mutation":
+                    await self.stage.bare.post(f"/prepare/{2 * count}", b"")
                 theirs.append(await self._cpu(self.stage.bare_pid, self._replay(name), count))
             found.append(Figure.of(f"{name}, CPU of a request", "ms", ours, theirs, limit))
         return found
@@ -98,16 +91,7 @@ class Measures:
         ours, theirs = await self._in_turn(
             self._callback(), self._insert(), per_second=WEBHOOKS_PER_SECOND, seconds=10
         )
-        return [
-            Figure.of(
-                f"webhook answered, p{round(100 * part)}",
-                "ms",
-                [each.quantile(part) for each in ours],
-                [each.quantile(part) for each in theirs],
-                limit,
-            )
-            for part, limit in ((0.5, None), (0.99, 3.0))
-        ]
+        return _quantiles("webhook answered", ours, theirs, {0.5: None, 0.99: 3.0})
 
     async def memory_at_rest(self) -> list[Figure]:
         """Before anything was asked."""
@@ -184,6 +168,27 @@ class Measures:
             _all_well(await self.stage.bare.post("/webhook", _event()))
 
         return ask
+
+
+def _quantiles(
+    name: str,
+    ours: Sequence[Latencies],
+    theirs: Sequence[Latencies],
+    limits: Mapping[float, float | None],
+    *,
+    without_ms: float = 0,
+) -> list[Figure]:
+    """One figure for each part, of what was waited beyond `without_ms`."""
+    return [
+        Figure.of(
+            f"{name} p{round(100 * part)}",
+            "ms",
+            [each.quantile(part) - without_ms for each in ours],
+            [each.quantile(part) - without_ms for each in theirs],
+            limit,
+        )
+        for part, limit in limits.items()
+    ]
 
 
 def _event() -> bytes:

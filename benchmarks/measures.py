@@ -4,7 +4,6 @@ A figure is the median of its rounds. Only ratios within one run are judged: mac
 the same one differs from hour to hour.
 """
 
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +15,7 @@ from benchmarks.report import Figure
 from benchmarks.stage import BODIES, Stage, create_body
 from core.identifiers import encode, new_id
 from tests.torture.wire import Answer
+from tests.webhooks.desk import a_sale
 
 ROUNDS: Final = 3
 PROVIDER_MS: Final = 200
@@ -158,14 +158,14 @@ class Measures:
         shop = self.stage.shop
 
         async def ask(_number: int) -> None:
-            body = _event()
+            body = a_callback()
             _all_well(await shop.deliver(body, shop.signature(body)))
 
         return ask
 
     def _insert(self) -> Ask:
         async def ask(_number: int) -> None:
-            _all_well(await self.stage.bare.post("/webhook", _event()))
+            _all_well(await self.stage.bare.post("/webhook", a_callback()))
 
         return ask
 
@@ -191,24 +191,9 @@ def _quantiles(
     ]
 
 
-def _event() -> bytes:
-    """A callback about a payment nobody knows: kept, and answered like any other."""
-    payment = {
-        "id": f"sp_{new_id().hex}",
-        "operation": encode("op", new_id()),
-        "status": "succeeded",
-        "amount": 1000,
-        "currency": "EUR",
-    }
-    created = round(time.time())
-    return orjson.dumps(
-        {
-            "id": f"se_{new_id().hex}",
-            "type": "payment.succeeded",
-            "created": created,
-            "data": payment,
-        }
-    )
+def a_callback() -> bytes:
+    """About a payment nobody knows yet: kept, and answered like any other."""
+    return orjson.dumps(a_sale(f"sp_{new_id().hex}", encode("op", new_id())))
 
 
 def _all_well(answer: Answer) -> None:

@@ -154,7 +154,7 @@ class Database:
         with span("unit_of_work") as traced:
             try:
                 patience = self._patience(tenant_id, patient=patient)
-                connection = await self.pool.acquire(timeout=patience)
+                connection = await _lend(self.pool, patience)
             except _CONNECTION_LOST as error:
                 raise DatabaseUnavailable from error
             try:
@@ -199,10 +199,11 @@ class Database:
         function. Raises: DatabaseUnavailable.
         """
         try:
-            async with self.pool.acquire(
-                timeout=self._settings.stranger_timeout_seconds
-            ) as connection:
+            connection = await _lend(self.pool, self._settings.stranger_timeout_seconds)
+            try:
                 return await connection.fetch(query, *arguments)
+            finally:
+                await self.pool.release(connection)
         except (*_CONNECTION_LOST, *_TIMED_OUT) as error:
             raise DatabaseUnavailable from error
 
@@ -213,7 +214,7 @@ class Database:
         Raises: DatabaseUnavailable.
         """
         try:
-            connection = await self.readers.acquire(timeout=self._settings.acquire_timeout_seconds)
+            connection = await _lend(self.readers, self._settings.acquire_timeout_seconds)
         except _CONNECTION_LOST as error:
             raise DatabaseUnavailable from error
         try:
@@ -283,6 +284,7 @@ async def _open_pool(
             settings.url,
             min_size=1,
             max_size=size,
+            timeout=settings.acquire_timeout_seconds,
             server_settings=session_settings,
             init=_speak_json,
             # Units of work only ever SET LOCAL, so there is nothing to reset.
@@ -290,6 +292,13 @@ async def _open_pool(
         )
     except _CONNECTION_LOST as error:
         raise DatabaseUnavailable from error
+
+
+async def _lend(pool: asyncpg.Pool, patience_seconds: float) -> Tx:
+    """A connection; one that is free at once needs no timer. Raises: TimeoutError."""
+    if pool.get_idle_size():
+        return await pool.acquire()
+    return await pool.acquire(timeout=patience_seconds)
 
 
 def _session_settings(settings: DatabaseSettings) -> dict[str, str]:
@@ -350,8 +359,7 @@ async def _roll_back(connection: Tx) -> None:
         return
     ended = False
     try:
-        async with asyncio.timeout(2):
-            await connection.execute("ROLLBACK")
+        await connection.execute("ROLLBACK", timeout=2)
         ended = True
     except _ROLL_BACK_FAILED:
         pass

@@ -15,8 +15,7 @@ from counterfoil.settings import Settings
 from counterfoil.wiring import Product, open_product
 from payments import DetachmentWork, PaymentWork
 
-_DETACHMENTS: Final = 2
-_DETACHMENTS_POLL_SECONDS: Final = 2.0
+DETACHMENTS_AT_ONCE: Final = 2
 """Removing a method takes effect before the provider hears of it, so there is no hurry."""
 
 
@@ -48,8 +47,7 @@ async def run_loops(product: Product, stop: asyncio.Event) -> None:
             "detachments",
             DetachmentWork(payments),
             payments.random,
-            concurrency=_DETACHMENTS,
-            poll_seconds=_DETACHMENTS_POLL_SECONDS,
+            concurrency=DETACHMENTS_AT_ONCE,
         ),
     ]
     async with asyncio.TaskGroup() as tasks:

@@ -50,16 +50,22 @@ def _create(shop: Shop) -> Json:
         },
         "statementDescriptor": "SHOP 1",
         "metadata": [{"key": "cart", "value": "17"}],
+        "saveMethod": True,
     }
 
 
 def _confirm(shop: Shop) -> Json:
-    prepared = shop.pay(confirm=False)
+    prepared = shop.pay(confirm=False, customerId="customer-1")
     return {
         "paymentId": prepared["id"],
         "method": {"token": "tok_success"},
         "returnUrl": "https://shop.example/thanks",
+        "saveMethod": False,
     }
+
+
+def _forget(shop: Shop) -> Json:
+    return {"id": shop.keep("customer-1")}
 
 
 def _capture(shop: Shop) -> Json:
@@ -122,6 +128,7 @@ def _transfer(shop: Shop) -> Json:
 RIGHT: Final[Mapping[str, Callable[[Shop], Json]]] = {
     "paymentCreate": _create,
     "paymentConfirm": _confirm,
+    "savedMethodRemove": _forget,
     "paymentCapture": _capture,
     "paymentCancel": _cancel,
     "refundCreate": _refund,
@@ -148,6 +155,8 @@ IDS: Final = {
     "merchantAccountId": "acc",
     "accountId": "acc",
     "operationId": "op",
+    "savedMethodId": "sm",
+    "id": "sm",
     "provider": "prv",
     "excludeProviders": "prv",
 }

@@ -91,7 +91,7 @@ def detachments(world: World) -> list[int | None]:
     found: list[dict[str, Any]] = []
     after = 0
     while True:
-        asked = {"kind": "requests", "limit": 1000, "after": after}
+        asked: dict[str, str | int] = {"kind": "requests", "limit": 1000, "after": after}
         page = world.simulator.client.get("/_log", params=asked).json()
         found += page["data"]
         if not page["next_after"]:

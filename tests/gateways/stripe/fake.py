@@ -1,9 +1,9 @@
 """One account at Stripe as a state machine. What the wire does to it is in `faults.py`.
 
-It keeps intents, charges and refunds, answers in the published shapes, and treats idempotency keys
-as Stripe does: the first answer is frozen, also a decline or a 500; another body is refused; while
-the first request runs the key is taken; nothing is kept of a request that failed validation; after
-24 hours a key is forgotten. What it really did is written down apart, in `movements`.
+It keeps intents, charges, refunds and customers' cards, answers in the published shapes, and treats
+idempotency keys as Stripe does: the first answer is frozen, also a decline or a 500; another body
+is refused; while the first request runs the key is taken; nothing is kept of a request that failed
+validation; after 24 hours a key is forgotten. What it really did is written down apart, in `movements`.
 
 Source: docs.stripe.com/api/idempotent_requests, docs.stripe.com/testing
 """
@@ -106,6 +106,9 @@ class FakeStripe:
     intents: dict[str, Json] = field(default_factory=dict)
     charges: dict[str, Json] = field(default_factory=dict)
     refunds: dict[str, Json] = field(default_factory=dict)
+    customers: dict[str, Json] = field(default_factory=dict)
+    methods: dict[str, Json] = field(default_factory=dict)
+    """Cards that were attached to a customer, also those that are not any more."""
     keys: dict[str, Stored] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     """Method, path and key of every request, in order."""
@@ -239,9 +242,12 @@ class FakeStripe:
     def _read(self, sent: Sent) -> Json:
         match sent.path.split("/")[2:]:
             case ["payment_intents"]:
-                return self._listed(self.intents, sent.query)
+                page = self._listed(self.intents, sent.query)
+                return {**page, "data": [self._expanded(i, sent.query) for i in page["data"]]}
             case ["payment_intents", id]:
-                return _found(self.intents, id)
+                return self._expanded(_found(self.intents, id), sent.query)
+            case ["payment_methods", id]:
+                return _found(self.methods, id)
             case ["charges"]:
                 return self._listed(self.charges, sent.query)
             case ["refunds"]:
@@ -270,7 +276,11 @@ class FakeStripe:
         form = sent.form
         match sent.path.split("/")[2:]:
             case ["payment_intents"]:
-                return self._create(form, sent.key)
+                return self._expanded(self._create(form, sent.key), form)
+            case ["customers"]:
+                return self._create_customer(form)
+            case ["payment_methods", id, "detach"]:
+                return self._detach(_found(self.methods, id))
             case ["payment_intents", id, "capture"]:
                 return self._on_capture(_found(self.intents, id), form, sent.key)
             case ["payment_intents", id, "cancel"]:
@@ -282,7 +292,11 @@ class FakeStripe:
 
     def _create(self, form: Json, key: str) -> Json:
         amount, token = _positive(form, "amount"), form.get("payment_method", "")
-        if token not in TOKENS:
+        customer = form.get("customer")
+        if customer is not None:
+            _found(self.customers, customer)
+        attached = self.methods.get(token, {}).get("customer")
+        if token not in TOKENS and (attached is None or attached != customer):
             raise _Refused("404_resource_missing", kept=False)
         if form["currency"] == "eur" and amount < 50:
             raise _Refused("400_amount_too_small", kept=False)
@@ -302,6 +316,8 @@ class FakeStripe:
             created=int(self.clock()),
             client_secret=f"{id}_secret",
             payment_method=token,
+            customer=customer,
+            setup_future_usage=form.get("setup_future_usage"),
             payment_method_options={"card": options},
         )
         self.intents[id] = intent
@@ -343,6 +359,7 @@ class FakeStripe:
         card = charge["payment_method_details"]["card"]
         card["multicapture"] = {"status": "available" if allowed else "unavailable"}
         intent.update(next_action=None, last_payment_error=None)
+        self._attach(intent)
         if taken:
             self.balance += units
             intent.update(status="succeeded", amount_received=units)
@@ -354,6 +371,33 @@ class FakeStripe:
         done = "succeeded" if taken else "amount_capturable_updated"
         self._tell(f"payment_intent.{done}", intent, key)
         return intent
+
+    def _attach(self, intent: Json) -> None:
+        """The card stays with the customer once it was charged, as one of its own."""
+        if intent["setup_future_usage"] is None or intent["payment_method"] in self.methods:
+            return
+        id = f"pm_live{next(self._numbers)}"
+        card = {"brand": "visa", "last4": "4242", "exp_month": 8, "exp_year": 2031}
+        about = {"object": "payment_method", "type": "card", "card": card}
+        self.methods[id] = {"id": id, "customer": intent["customer"], **about}
+        intent["payment_method"] = id
+
+    def _expanded(self, intent: Json, asked: Mapping[str, str]) -> Json:
+        """The intent, with the method in place of its id where that was asked for."""
+        method = self.methods.get(intent["payment_method"] or "")
+        wanted = asked.get("expand[]") in {"payment_method", "data.payment_method"}
+        return {**intent, "payment_method": method} if wanted and method else intent
+
+    def _create_customer(self, form: Json) -> Json:
+        id = f"cus_live{next(self._numbers)}"
+        self.customers[id] = {"id": id, "object": "customer", "metadata": _metadata(form)}
+        return self.customers[id]
+
+    def _detach(self, method: Json) -> Json:
+        if method["customer"] is None:
+            raise _Refused("400_amount_too_small", code=None, param=None)
+        method["customer"] = None
+        return method
 
     def _new_charge(self, intent: Json, **changes: Any) -> Json:
         about = {name: intent[name] for name in ("amount", "currency", "created", "metadata")}

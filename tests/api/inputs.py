@@ -160,6 +160,8 @@ IDS: Final = {
     "provider": "prv",
     "excludeProviders": "prv",
 }
+ALTERNATIVES: Final = {"savedMethodId"}
+"""Fields that stand in an input instead of its others."""
 LISTS_MAX: Final = {"splits": 50, "metadata": 50, "legs": 50}
 
 
@@ -265,6 +267,8 @@ def changed(input: Any, way: Way, value: Any) -> Any:
     if not way:
         return value
     step, rest = way[0], way[1:]
+    if step in ALTERNATIVES:
+        return {str(step): value}
     if isinstance(input, list):
         assert isinstance(step, int)
         return [*input[:step], changed(input[step], rest, value), *input[step + 1 :]]

@@ -155,7 +155,8 @@ def another(mutation: str, name: str, right: Json, shop: Shop) -> Any:
             money = {"amountMinor": "1", "currency": "EUR"}
             return [{**leg, "amount": money} for leg in right["legs"]]
         case _:
-            return OTHER.get(f"{mutation}.{name}", OTHER.get(name))
+            particular = f"{mutation}.{name}"
+            return OTHER[particular if particular in OTHER else name]
 
 
 # The chart allows an account one kind; store credit goes with one capture mode.

@@ -3,7 +3,8 @@
 It keeps intents, charges, refunds and customers' cards, answers in the published shapes, and treats
 idempotency keys as Stripe does: the first answer is frozen, also a decline or a 500; another body
 is refused; while the first request runs the key is taken; nothing is kept of a request that failed
-validation; after 24 hours a key is forgotten. What it really did is written down apart, in `movements`.
+validation; after 24 hours a key is forgotten. What it really did is written down apart, in
+`movements`.
 
 Source: docs.stripe.com/api/idempotent_requests, docs.stripe.com/testing
 """

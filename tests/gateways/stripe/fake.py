@@ -18,30 +18,18 @@ from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
 from tests.gateways.stripe.builders import body as sample
+from tests.gateways.stripe.fake_cards import (
+    DECLINES,
+    ONE_CAPTURE_ONLY,
+    THREE_D_SECURE,
+    TOKENS,
+    FakeCards,
+)
 
 Json = dict[str, Any]
 Fails = Literal["before", "after"] | None
 
 KEY_SECONDS: Final = 24 * 3600
-DECLINES: Final = {
-    "pm_card_visa_chargeDeclined": ("card_declined", "generic_decline"),
-    "pm_card_visa_chargeDeclinedInsufficientFunds": ("card_declined", "insufficient_funds"),
-    "pm_card_visa_chargeDeclinedLostCard": ("card_declined", "lost_card"),
-    "pm_card_visa_chargeDeclinedStolenCard": ("card_declined", "stolen_card"),
-    "pm_card_chargeDeclinedExpiredCard": ("expired_card", None),
-    "pm_card_chargeDeclinedIncorrectCvc": ("incorrect_cvc", None),
-    "pm_card_chargeDeclinedProcessingError": ("processing_error", None),
-    "pm_card_chargeCustomerFail": ("card_declined", "generic_decline"),
-}
-THREE_D_SECURE: Final = frozenset(
-    {"pm_card_authenticationRequired", "pm_card_threeDSecure2Required"}
-)
-CHARGED: Final = frozenset(
-    {"pm_card", "pm_card_visa", "pm_slow", "pm_card_pendingRefund", "pm_card_refundFail"}
-)
-ONE_CAPTURE_ONLY: Final = "pm_card_oneCaptureOnly"
-"""Our own: a card whose network does not allow several captures."""
-TOKENS: Final = frozenset({*DECLINES, *THREE_D_SECURE, *CHARGED, ONE_CAPTURE_ONLY})
 
 
 @dataclass(frozen=True)
@@ -107,9 +95,7 @@ class FakeStripe:
     intents: dict[str, Json] = field(default_factory=dict)
     charges: dict[str, Json] = field(default_factory=dict)
     refunds: dict[str, Json] = field(default_factory=dict)
-    customers: dict[str, Json] = field(default_factory=dict)
-    methods: dict[str, Json] = field(default_factory=dict)
-    """Cards that were attached to a customer, also those that are not any more."""
+    cards: FakeCards = field(default_factory=FakeCards)
     keys: dict[str, Stored] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     """Method, path and key of every request, in order."""
@@ -244,11 +230,11 @@ class FakeStripe:
         match sent.path.split("/")[2:]:
             case ["payment_intents"]:
                 page = self._listed(self.intents, sent.query)
-                return {**page, "data": [self._expanded(i, sent.query) for i in page["data"]]}
+                return {**page, "data": [self.cards.expanded(i, sent.query) for i in page["data"]]}
             case ["payment_intents", id]:
-                return self._expanded(_found(self.intents, id), sent.query)
+                return self.cards.expanded(_found(self.intents, id), sent.query)
             case ["payment_methods", id]:
-                return _found(self.methods, id)
+                return _found(self.cards.methods, id)
             case ["charges"]:
                 return self._listed(self.charges, sent.query)
             case ["refunds"]:
@@ -277,11 +263,11 @@ class FakeStripe:
         form = sent.form
         match sent.path.split("/")[2:]:
             case ["payment_intents"]:
-                return self._expanded(self._create(form, sent.key), form)
+                return self.cards.expanded(self._create(form, sent.key), form)
             case ["customers"]:
-                return self._create_customer(form)
+                return self.cards.create_customer(_metadata(form))
             case ["payment_methods", id, "detach"]:
-                return self._detach(_found(self.methods, id))
+                return self._detach(_found(self.cards.methods, id))
             case ["payment_intents", id, "capture"]:
                 return self._on_capture(_found(self.intents, id), form, sent.key)
             case ["payment_intents", id, "cancel"]:
@@ -295,9 +281,8 @@ class FakeStripe:
         amount, token = _positive(form, "amount"), form.get("payment_method", "")
         customer = form.get("customer")
         if customer is not None:
-            _found(self.customers, customer)
-        attached = self.methods.get(token, {}).get("customer")
-        if token not in TOKENS and (attached is None or attached != customer):
+            _found(self.cards.customers, customer)
+        if token not in TOKENS and not self.cards.may_charge(token, customer):
             raise _Refused("404_resource_missing", kept=False)
         if form["currency"] == "eur" and amount < 50:
             raise _Refused("400_amount_too_small", kept=False)
@@ -360,7 +345,7 @@ class FakeStripe:
         card = charge["payment_method_details"]["card"]
         card["multicapture"] = {"status": "available" if allowed else "unavailable"}
         intent.update(next_action=None, last_payment_error=None)
-        self._attach(intent)
+        self.cards.attach(intent)
         if taken:
             self.balance += units
             intent.update(status="succeeded", amount_received=units)
@@ -372,27 +357,6 @@ class FakeStripe:
         done = "succeeded" if taken else "amount_capturable_updated"
         self._tell(f"payment_intent.{done}", intent, key)
         return intent
-
-    def _attach(self, intent: Json) -> None:
-        """The card stays with the customer once it was charged, as one of its own."""
-        if intent["setup_future_usage"] is None or intent["payment_method"] in self.methods:
-            return
-        id = f"pm_live{next(self._numbers)}"
-        card = {"brand": "visa", "last4": "4242", "exp_month": 8, "exp_year": 2031}
-        about = {"object": "payment_method", "type": "card", "card": card}
-        self.methods[id] = {"id": id, "customer": intent["customer"], **about}
-        intent["payment_method"] = id
-
-    def _expanded(self, intent: Json, asked: Mapping[str, str]) -> Json:
-        """The intent, with the method in place of its id where that was asked for."""
-        method = self.methods.get(intent["payment_method"] or "")
-        wanted = asked.get("expand[]") in {"payment_method", "data.payment_method"}
-        return {**intent, "payment_method": method} if wanted and method else intent
-
-    def _create_customer(self, form: Json) -> Json:
-        id = f"cus_live{next(self._numbers)}"
-        self.customers[id] = {"id": id, "object": "customer", "metadata": _metadata(form)}
-        return self.customers[id]
 
     def _detach(self, method: Json) -> Json:
         if method["customer"] is None:

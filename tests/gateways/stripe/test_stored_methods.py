@@ -39,10 +39,10 @@ async def detach(till: Till, method: StoredMethod, key: str) -> bool:
 async def test_a_charge_keeps_the_card_with_a_customer(till: Till, kind: str) -> None:
     method = await kept(till, kind)
 
-    (customer,) = till.fake.customers.values()
+    (customer,) = till.fake.cards.customers.values()
     assert customer["metadata"] == {"customer_id": "anna"}
     assert method.provider_customer == customer["id"]
-    assert till.fake.methods[method.token]["customer"] == customer["id"]
+    assert till.fake.cards.methods[method.token]["customer"] == customer["id"]
     shown = (method.brand, method.last4, method.exp_month, method.exp_year)
     assert shown == ("visa", "4242", 8, 2031)
 
@@ -51,14 +51,14 @@ async def test_nothing_is_kept_unasked(till: Till) -> None:
     outcome = await till.do("SALE", customer_id="anna")
 
     assert outcome.stored_method is None
-    assert till.fake.customers == {}
+    assert till.fake.cards.customers == {}
 
 
 async def test_a_refused_charge_keeps_nothing(till: Till) -> None:
     outcome = await till.do("SALE", token="pm_card_visa_chargeDeclined", **ANNA)
 
     assert (outcome.status, outcome.stored_method) == (OutcomeStatus.DECLINED, None)
-    assert till.fake.methods == {}
+    assert till.fake.cards.methods == {}
 
 
 async def test_each_request_has_a_key_of_its_own(till: Till) -> None:
@@ -78,7 +78,7 @@ async def test_tries_in_a_row_make_one_customer(till: Till) -> None:
     await kept(till)
     await kept(till, customer_id="bert")
 
-    assert len(till.fake.customers) == 2
+    assert len(till.fake.cards.customers) == 2
 
 
 async def test_a_customer_stripe_knows_is_not_made_again(till: Till) -> None:
@@ -88,7 +88,7 @@ async def test_a_customer_stripe_knows_is_not_made_again(till: Till) -> None:
     second = await kept(till, provider_customer=first.provider_customer)
 
     assert second.provider_customer == first.provider_customer
-    assert len(till.fake.customers) == 1
+    assert len(till.fake.cards.customers) == 1
 
 
 async def test_without_a_customer_the_payment_is_made_all_the_same(till: Till) -> None:
@@ -133,7 +133,7 @@ async def test_a_repeat_sends_the_very_same_charge(till: Till) -> None:
     found = await till.find_out(operation, said, repeat_first=True)
 
     assert found.stored_method is not None
-    assert len(till.fake.customers) == len(till.fake.methods) == 1
+    assert len(till.fake.cards.customers) == len(till.fake.cards.methods) == 1
     assert len(till.fake.done(operation.id)) == 1
 
 
@@ -173,7 +173,7 @@ async def test_a_detached_card_is_worth_nothing(till: Till) -> None:
 
     refused = await till.do("SALE", token=method.token, provider_customer=method.provider_customer)
     assert refused.status is OutcomeStatus.DECLINED
-    assert till.fake.methods[method.token]["customer"] is None
+    assert till.fake.cards.methods[method.token]["customer"] is None
 
 
 async def test_detaching_twice_is_detaching_once(till: Till) -> None:
@@ -190,12 +190,12 @@ async def test_what_became_of_a_detachment_is_never_guessed(till: Till, fault: F
     till.faults.extend([fault, fault])
 
     said = await detach(till, method, "sm_1.1")
-    attached = till.fake.methods[method.token]["customer"] is not None
+    attached = till.fake.cards.methods[method.token]["customer"] is not None
     till.faults.clear()
 
     assert not (said and attached)
     assert await detach(till, method, "sm_1.2")
-    assert till.fake.methods[method.token]["customer"] is None
+    assert till.fake.cards.methods[method.token]["customer"] is None
 
 
 def test_detaching_moves_no_money() -> None:

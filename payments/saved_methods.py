@@ -20,6 +20,7 @@ from core.card_numbers import contains_card_number
 from core.crypto import Vault
 from core.database import Tx
 from core.identifiers import encode, new_id
+from gateways.port import OutcomeStatus, StoredMethod
 from payments.commands import Actor, Method, SavedMethod
 from payments.errors import FieldProblem, NotFound, ValidationFailed
 from payments.facts import Fact
@@ -175,7 +176,7 @@ def kept_since(
     """
     if not payment.keeps_method or operation.kind not in OPENINGS:
         return None
-    stored = next((f.outcome.stored_method for f in facts if isinstance(f, Fact)), None)
+    stored = next(filter(None, map(_told_by, facts)), None)
     if stored is None or operation.status is not OperationStatus.SUCCEEDED:
         return None
     if _presentable(stored.token) is None or (
@@ -199,6 +200,12 @@ def kept_since(
         exp_month=stored.exp_month if stored.exp_month in _MONTHS else None,
         exp_year=stored.exp_year if stored.exp_year in _YEARS else None,
     )
+
+
+def _told_by(fact: Fact | Evidence) -> StoredMethod | None:
+    if not isinstance(fact, Fact) or fact.outcome.status is not OutcomeStatus.SUCCEEDED:
+        return None
+    return fact.outcome.stored_method
 
 
 def _presentable(text: str | None) -> str | None:

@@ -183,6 +183,24 @@ def test_a_method_is_kept_at_the_checkout_and_pays_the_next_order(market: Market
     assert (details["brand"], details["last4"]) == (kept["brand"], kept["last4"])
 
 
+def test_which_saved_method_belongs_to_the_request(market: Market) -> None:
+    shop, key = market.shop, a_key()
+    first, second = shop.keep("gerda"), shop.keep("gerda")
+    input = {
+        "idempotencyKey": key,
+        "amount": {"amountMinor": "1000", "currency": "EUR"},
+        "customerId": "gerda",
+    }
+    paid = shop.do("paymentCreate", **input, method={"savedMethodId": first})
+
+    again = shop.do("paymentCreate", **input, method={"savedMethodId": first})
+    other = shop.do("paymentCreate", **input, method={"savedMethodId": second})
+
+    assert (again["payment"]["id"], again["replayed"]) == (paid["payment"]["id"], True)
+    assert other["code"] == "IDEMPOTENCY_KEY_REUSED"
+    assert other["differingPaths"] == ["method.savedMethodId"]
+
+
 def test_the_token_of_a_saved_method_is_nowhere_to_be_read(market: Market) -> None:
     shop = market.shop
     shop.keep("fritz")

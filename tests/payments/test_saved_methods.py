@@ -1,10 +1,13 @@
 """Methods that customers keep: by evidence only, for their owner only, until they are removed."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from core.identifiers import encode, new_id
+from core.money import Money
+from gateways.port import OutcomeStatus
 from payments import Method, Routing, SavedMethod, create
 from payments.errors import (
     IdempotencyKeyReused,
@@ -61,6 +64,29 @@ async def test_a_method_nobody_asked_to_keep_is_not_kept(world: World) -> None:
 @pytest.mark.parametrize("token", ["tok_decline_hard", "tok_requires_action", "tok_pending"])
 async def test_what_was_not_charged_is_not_kept(world: World, token: str) -> None:
     await world.pay(token, customer_id=ANNA, save_method=True)
+
+    assert await saved(world) == []
+
+
+@pytest.mark.parametrize("status", [s for s in OutcomeStatus if s is not OutcomeStatus.SUCCEEDED])
+async def test_no_other_word_than_success_keeps_it(world: World, status: OutcomeStatus) -> None:
+    payment_id = await world.pay("tok_pending", customer_id=ANNA, save_method=True)
+    operation = await world.operation(payment_id)
+    fact = says_kept(operation, "WEBHOOK", "w:1")
+
+    await world.tell(operation.id, replace(fact, outcome=replace(fact.outcome, status=status)))
+
+    assert await saved(world) == []
+
+
+async def test_a_wrong_amount_keeps_nothing(world: World) -> None:
+    payment_id = await world.pay("tok_pending", customer_id=ANNA, save_method=True)
+    operation = await world.operation(payment_id)
+    fact = says_kept(operation, "WEBHOOK", "w:1")
+
+    await world.tell(
+        operation.id, replace(fact, outcome=replace(fact.outcome, amount=Money(999, "EUR")))
+    )
 
     assert await saved(world) == []
 
@@ -200,18 +226,22 @@ async def test_paying_with_a_kept_method_keeps_no_second_one(world: World) -> No
 
 async def test_only_the_account_that_holds_it_charges_it(world: World) -> None:
     """Neither a smaller priority nor a failover sends it elsewhere."""
-    world.simulator.fault("refuse", match={"account": world.merchants[0].name}, times=1)
-    id = await kept(world)
-    holder = (await saved(world))[0]["provider_account_id"]
+    holder, mine = world.accounts[1], Routing(provider_account_id=world.accounts[1])
+    paid = await world.pay(customer_id=ANNA, save_method=True, routing=mine)
+    (row,) = await saved(world, payment_id=paid)
 
-    payment_id = await pay_with(world, id)
-    attempts = (await world.see(payment_id)).attempts
+    payment_id = await pay_with(world, row["id"])
+    world.simulator.fault("refuse", match={"account": world.merchants[1].name})
+    with pytest.raises(NoProviderAvailable):
+        await pay_with(world, row["id"])
 
-    assert {attempt.provider_account_id for attempt in attempts} == {holder}
-    world.simulator.fault("error_500_before")
-    failed = await pay_with(world, id)
-    tried = (await world.see(failed)).attempts
-    assert {attempt.provider_account_id for attempt in tried} == {holder}
+    attempts = await world.rows(
+        "SELECT payment_id, provider_account_id FROM payment_attempt WHERE tenant_id = $1",
+        world.tenant_id,
+    )
+    assert len(attempts) == 3
+    assert {attempt["provider_account_id"] for attempt in attempts} == {holder}
+    assert (await world.see(payment_id)).payment.status is PaymentStatus.CAPTURED
 
 
 async def test_a_wish_for_another_account_is_not_met(world: World) -> None:

@@ -227,7 +227,8 @@ async def keep(tx: Tx, tenant_id: int, kept: Kept) -> bool:
           (tenant_id, id, customer_id, provider_account_id, type, token_sealed, token_proof,
            provider_customer, brand, last4, exp_month, exp_year, payment_id, correlation_id)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-        ON CONFLICT ON CONSTRAINT saved_method_kept_once DO UPDATE
+        ON CONFLICT (tenant_id, token_proof, provider_account_id) WHERE token_proof IS NOT NULL
+          DO UPDATE
           SET brand = coalesce(s.brand, excluded.brand), last4 = excluded.last4,
               exp_month = coalesce(s.exp_month, excluded.exp_month),
               exp_year = coalesce(s.exp_year, excluded.exp_year)

@@ -25,7 +25,6 @@ CREATE TABLE saved_method (
   fence BIGINT NOT NULL DEFAULT 0,
   tries INT NOT NULL DEFAULT 0,
   PRIMARY KEY (tenant_id, id),
-  CONSTRAINT saved_method_kept_once UNIQUE (tenant_id, token_proof, provider_account_id),
   CONSTRAINT saved_method_provider_account FOREIGN KEY (tenant_id, provider_account_id) REFERENCES provider_account (tenant_id, id),
   CONSTRAINT saved_method_token_while_attached CHECK ((token_sealed IS NULL) = (detached_at IS NOT NULL)),
   CONSTRAINT saved_method_detached_once_removed CHECK (detached_at IS NULL OR removed_at IS NOT NULL),
@@ -53,7 +52,9 @@ COMMENT ON COLUMN saved_method.next_action_at IS 'While the provider must be tol
 COMMENT ON COLUMN saved_method.lease_until IS 'Until then one worker tells it.';
 COMMENT ON COLUMN saved_method.fence IS 'Raised by each claim.';
 COMMENT ON COLUMN saved_method.tries IS 'How often the provider was told.';
-CREATE INDEX saved_method_by_customer ON saved_method (tenant_id, customer_id, created_at DESC, id DESC);
+-- Partial, so that none of them is taken for the primary key on empty tables (see payment in 0003).
+CREATE UNIQUE INDEX saved_method_kept_once ON saved_method (tenant_id, token_proof, provider_account_id) WHERE token_proof IS NOT NULL;
+CREATE INDEX saved_method_by_customer ON saved_method (tenant_id, customer_id, created_at DESC, id DESC) WHERE customer_id IS NOT NULL;
 CREATE INDEX saved_method_due ON saved_method (next_action_at) WHERE next_action_at IS NOT NULL;
 CREATE TRIGGER saved_method_terms_are_append_only BEFORE UPDATE OF tenant_id, id, customer_id, provider_account_id, type, token_proof, provider_customer, payment_id, created_at ON saved_method
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

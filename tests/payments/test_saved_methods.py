@@ -79,6 +79,19 @@ async def test_no_other_word_than_success_keeps_it(world: World, status: Outcome
     assert await saved(world) == []
 
 
+async def test_a_late_word_of_an_earlier_stage_keeps_nothing(world: World) -> None:
+    payment_id = await world.pay("tok_pending", customer_id=ANNA, save_method=True)
+    operation = await world.operation(payment_id)
+    fact = says_kept(operation, "WEBHOOK", "w:1")
+    done = replace(fact, outcome=replace(fact.outcome, stored_method=None))
+    pending = replace(fact.outcome, status=OutcomeStatus.PENDING)
+
+    await world.tell(operation.id, done, replace(fact, outcome=pending, dedup_key="w:2"))
+
+    assert (await world.operation(payment_id)).status == "SUCCEEDED"
+    assert await saved(world) == []
+
+
 async def test_a_wrong_amount_keeps_nothing(world: World) -> None:
     payment_id = await world.pay("tok_pending", customer_id=ANNA, save_method=True)
     operation = await world.operation(payment_id)

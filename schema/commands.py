@@ -162,7 +162,7 @@ def create_payment(
             (*INPUT, "statementDescriptor"), input.statement_descriptor, DESCRIPTOR_MAX
         ),
         "metadata": reader.metadata((*INPUT, "metadata"), input.metadata),
-        "save_method": input.save_method,
+        "save_method": present(input.save_method) is True,
     }
     key = _key(reader, input.idempotency_key, header)
     reader.finish()

@@ -119,7 +119,7 @@ class PaymentCreateInput:
         "Text for the shopper's bank statement, at most 22 characters."
     )
     metadata: list[MetadataInput] | None = given("At most 50 keys and values of your own.")
-    save_method: bool = given(
+    save_method: bool | None = given(
         "Whether the customer keeps the method for their next payment, once it was charged. Needs"
         " customerId, and the customer's consent. Where the provider cannot keep methods, the"
         " payment is made all the same.",

@@ -98,7 +98,7 @@ class Instruction:
             descriptor=payment.statement_descriptor,
             customer_id=payment.customer_id,
             metadata={"payment": encode("pay", payment.id), **reference},
-            store_method=payment.keeps_method,
+            store_method=payment.keeps_method and operation.kind in OPENINGS,
             provider_customer=self.provider_customers.get(account.id),
         )
 

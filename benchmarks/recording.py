@@ -18,7 +18,6 @@ from uuid import UUID
 import asyncpg
 import httpx
 import orjson
-from sqlalchemy import event
 from starlette.applications import Starlette
 
 from core.identifiers import encode, new_id
@@ -208,26 +207,13 @@ def _product_of(app: Starlette) -> Product:
 
 
 async def _listen(product: Product, steps: list[Statement | Call]) -> None:
-    loop = asyncio.get_running_loop()
-
     def said(query: Any) -> None:
         steps.append(Statement(query.query, tuple(query.args)))
 
-    async with _all_connections(product.database.pool) as connections:
-        for connection in connections:
-            connection.add_query_logger(said)
-
-    # asyncpg does not log what SQLAlchemy prepares, only its BEGIN and ROLLBACK. Through the loop,
-    # as asyncpg's own: so that the order stays.
-    def executes(_connection: Any, _cursor: Any, text: str, arguments: Any, *_: Any) -> None:
-        loop.call_soon(steps.append, Statement(text, tuple(arguments or ())))
-
-    def connects(connection: Any, _record: Any) -> None:
-        connection.driver_connection.add_query_logger(said)
-
-    engine = product.database._engine.sync_engine  # noqa: SLF001 - to listen, not to use
-    event.listen(engine, "after_cursor_execute", executes)
-    event.listen(engine, "connect", connects)
+    for pool in (product.database.pool, product.database.readers):
+        async with _all_connections(pool) as connections:
+            for connection in connections:
+                connection.add_query_logger(said)
 
     async def calls(request: httpx.Request) -> None:
         await asyncio.sleep(0)  # what was said before comes first

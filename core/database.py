@@ -7,23 +7,19 @@ LOCAL to it, with the tenant of each row; without it no row is visible.
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar, cast
+from types import MappingProxyType
+from typing import Final, TypeAlias, TypeVar
 
 import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
-from sqlalchemy import event
-from sqlalchemy.engine import AdaptedConnection, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy import ClauseElement
 
 from core.errors import Unavailable
+from core.statements import as_sql
 from core.tracing import span
 
 Tx: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
@@ -31,9 +27,6 @@ Tx: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 """A connection that is nobody else's."""
-
-Reader: TypeAlias = AsyncConnection
-"""What SQLModel's statements are read with: `rows = await reader.execute(select(…))`."""
 
 Result = TypeVar("Result")
 
@@ -107,64 +100,44 @@ class DatabaseSettings:
 
 
 class Database:
-    """The pools of one process. Opened once at start, closed at shutdown."""
+    """The pools of one process; `readers` cannot write. Opened once, closed at shutdown."""
 
-    def __init__(self, pool: asyncpg.Pool, engine: AsyncEngine, settings: DatabaseSettings) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, readers: asyncpg.Pool, settings: DatabaseSettings
+    ) -> None:
         self.pool = pool
-        self._engine = engine
+        self.readers = readers
         self._settings = settings
 
     @classmethod
     async def open(cls, settings: DatabaseSettings) -> "Database":
         """Connect. Raises: DatabaseUnavailable."""
-        session_settings = _session_settings(settings)
-        try:
-            pool = await asyncpg.create_pool(
-                settings.url,
-                min_size=1,
-                max_size=settings.pool_size,
-                server_settings={"application_name": "counterfoil", **session_settings},
-                init=_speak_json,
-                # Units of work only ever SET LOCAL, so there is nothing to reset.
-                reset=_nothing_to_reset,
-            )
-        except _CONNECTION_LOST as error:
-            raise DatabaseUnavailable from error
-        engine = create_async_engine(
-            make_url(settings.url).set(drivername="postgresql+asyncpg"),
-            pool_size=max(2, settings.pool_size // 2),
-            max_overflow=0,
-            pool_timeout=settings.acquire_timeout_seconds,
-            # `reading` begins and ends its units of work itself, in one round trip each.
-            isolation_level="AUTOCOMMIT",
-            pool_reset_on_return=None,
-            json_deserializer=orjson.loads,
-            connect_args={
-                "server_settings": {
-                    "application_name": "counterfoil-read",
-                    "default_transaction_read_only": "on",
-                    **session_settings,
-                }
-            },
+        return cls(
+            await _open_pool(settings, "counterfoil", settings.pool_size),
+            await _open_pool(
+                settings,
+                "counterfoil-read",
+                max(2, settings.pool_size // 2),
+                {"default_transaction_read_only": "on"},
+            ),
+            settings,
         )
-        event.listen(engine.sync_engine, "checkout", _refuse_closed)
-        return cls(pool, engine, settings)
 
     def connections(self) -> dict[str, tuple[int, int]]:
         """How many connections of each pool are lent, and how many there may be."""
-        lent = self.pool.get_size() - self.pool.get_idle_size()
-        reading = cast("QueuePool", self._engine.pool)
+        pools = {"writing": self.pool, "reading": self.readers}
         return {
-            "writing": (lent, self._settings.pool_size),
-            "reading": (reading.checkedout(), reading.size()),
+            name: (pool.get_size() - pool.get_idle_size(), pool.get_max_size())
+            for name, pool in pools.items()
         }
 
     async def close(self) -> None:
         """Give every connection back; a connection still in use is cut after five seconds."""
-        await self._engine.dispose()
         try:
-            await asyncio.wait_for(self.pool.close(), timeout=5)
+            async with asyncio.timeout(5):
+                await asyncio.gather(self.readers.close(), self.pool.close())
         except TimeoutError:
+            self.readers.terminate()
             self.pool.terminate()
 
     @asynccontextmanager
@@ -234,14 +207,22 @@ class Database:
             raise DatabaseUnavailable from error
 
     @asynccontextmanager
-    async def reading(self, tenant_id: int) -> AsyncIterator[Reader]:
-        """A connection that sees one tenant as of the first statement, and cannot write.
+    async def reading(self, tenant_id: int) -> AsyncIterator["Reader"]:
+        """What sees one tenant as of the first statement, and cannot write.
 
         Raises: DatabaseUnavailable.
         """
-        with saying_unavailable():
-            async with self._engine.connect() as connection, _snapshot(connection, tenant_id):
-                yield connection
+        try:
+            connection = await self.readers.acquire(timeout=self._settings.acquire_timeout_seconds)
+        except _CONNECTION_LOST as error:
+            raise DatabaseUnavailable from error
+        try:
+            await _begin_reading(connection, tenant_id)
+            yield Reader(connection)
+        finally:
+            # What was read was read, whatever becomes of the connection.
+            await _roll_back(connection)
+            await self.readers.release(connection)
 
     @asynccontextmanager
     async def session(self, name: str, *, silent_seconds: int) -> AsyncIterator[Session]:
@@ -270,17 +251,45 @@ class Database:
             connection.terminate()
 
 
-@contextlib.contextmanager
-def saying_unavailable() -> Iterator[None]:
-    """Around what a reader reads. Raises: DatabaseUnavailable (the database is lost or late)."""
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads what SQLModel's statements say, as of one moment."""
+
+    _connection: Tx
+
+    async def fetch(self, statement: ClauseElement, **given: object) -> list[asyncpg.Record]:
+        """The rows; `given` are the values of the statement's `bindparam`s.
+
+        Raises: DatabaseUnavailable.
+        """
+        text, arguments = as_sql(statement, given)
+        try:
+            return await self._connection.fetch(text, *arguments)
+        except Exception as error:
+            if isinstance(error, _TIMED_OUT) or _is_connection_loss(self._connection, error):
+                raise DatabaseUnavailable from error
+            raise
+
+
+async def _open_pool(
+    settings: DatabaseSettings,
+    name: str,
+    size: int,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> asyncpg.Pool:
+    session_settings = {"application_name": name, **_session_settings(settings), **more}
     try:
-        yield
-    except (PoolTimeout, *_CONNECTION_LOST) as error:
+        return await asyncpg.create_pool(
+            settings.url,
+            min_size=1,
+            max_size=size,
+            server_settings=session_settings,
+            init=_speak_json,
+            # Units of work only ever SET LOCAL, so there is nothing to reset.
+            reset=_nothing_to_reset,
+        )
+    except _CONNECTION_LOST as error:
         raise DatabaseUnavailable from error
-    except DBAPIError as error:
-        if _is_away(error):
-            raise DatabaseUnavailable from error
-        raise
 
 
 def _session_settings(settings: DatabaseSettings) -> dict[str, str]:
@@ -289,43 +298,12 @@ def _session_settings(settings: DatabaseSettings) -> dict[str, str]:
     return {**_TIMEOUTS, "lock_timeout": lock_timeout_ms, **role}
 
 
-def _is_away(error: DBAPIError) -> bool:
-    """Whether SQLAlchemy wraps what says that the database is lost or late."""
-    cause = error.orig.__cause__ if error.orig else None
-    away = (*_SERVER_GONE, *_TIMED_OUT, OSError)
-    return error.connection_invalidated or isinstance(cause, away)
-
-
-@asynccontextmanager
-async def _snapshot(connection: Reader, tenant_id: int) -> AsyncIterator[None]:
-    """Begin and end on the driver's own connection: the pool hands it out as it came back."""
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert driver is not None
+async def _begin_reading(connection: Tx, tenant_id: int) -> None:
+    begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL app.tenant"
     try:
-        await driver.execute(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-            f" SET LOCAL app.tenant = '{int(tenant_id)}'"
-        )
-        yield
-    finally:
-        ended = False
-        try:
-            async with asyncio.timeout(2):
-                await driver.execute("ROLLBACK")
-            ended = True
-        except _ROLL_BACK_FAILED:
-            pass  # what was read was read
-        finally:
-            if not ended:  # it may still be busy, or show this tenant's rows: nobody may have it
-                await connection.invalidate()
-
-
-def _refuse_closed(
-    connection: DBAPIConnection, _record: ConnectionPoolEntry, _proxy: object
-) -> None:
-    """A connection the server ended while it lay in the pool: the pool makes another for it."""
-    if cast("AdaptedConnection", connection).driver_connection.is_closed():
-        raise DisconnectionError
+        await connection.execute(f"{begin} = '{int(tenant_id)}'")
+    except _CONNECTION_LOST as error:
+        raise DatabaseUnavailable from error
 
 
 @asynccontextmanager
@@ -370,10 +348,16 @@ def _is_closed(connection: Tx) -> bool:
 async def _roll_back(connection: Tx) -> None:
     if _is_closed(connection):
         return
+    ended = False
     try:
-        await asyncio.wait_for(connection.execute("ROLLBACK"), timeout=2)
+        async with asyncio.timeout(2):
+            await connection.execute("ROLLBACK")
+        ended = True
     except _ROLL_BACK_FAILED:
-        _terminate(connection)
+        pass
+    finally:
+        if not ended:  # it may still be busy, or show this tenant's rows: nobody may have it
+            _terminate(connection)
 
 
 def _terminate(connection: Tx) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 import uuid_utils
 from typeid import TypeID
 from typeid.errors import TypeIDException
+from uuid_utils.compat import uuid7
 
 from core.errors import Rejected
 
@@ -44,7 +45,7 @@ class MalformedId(Rejected):
 
 def new_id() -> UUID:
     """A fresh UUIDv7: sortable by the time it was made."""
-    return UUID(str(TypeID().uuid))
+    return uuid7()
 
 
 def encode(prefix: str, id: UUID) -> str:

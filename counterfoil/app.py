@@ -27,17 +27,14 @@ from core.clock import SystemClock
 from core.telemetry import correlation_id, new_registry
 from counterfoil.access import ApiCaller, authenticator, storefront_authenticator
 from counterfoil.errors_page import errors_routes
-from counterfoil.figures import HttpMetrics, MeasureRequests
 from counterfoil.graphiql import Graphiql
 from counterfoil.http import (
-    AccessLog,
     BodyLimit,
-    CorrelationId,
     CrossOrigin,
+    Envelope,
     Health,
+    HttpMetrics,
     SameOriginSockets,
-    SecurityHeaders,
-    Trace,
     health_routes,
 )
 from counterfoil.identity_provider import IdentityProvider, open_identity_provider
@@ -136,11 +133,7 @@ def create_app(settings: Settings, *, with_worker: bool) -> Starlette:
 def _around_all(settings: Settings, metrics: CollectorRegistry) -> list[Middleware]:
     """From the outside in."""
     return [
-        Middleware(MeasureRequests, metrics=HttpMetrics(metrics), clock=SystemClock()),
-        Middleware(CorrelationId),
-        Middleware(Trace),
-        Middleware(AccessLog, clock=SystemClock()),
-        Middleware(SecurityHeaders),
+        Middleware(Envelope, clock=SystemClock(), metrics=HttpMetrics(metrics)),
         Middleware(BodyLimit, bytes_max=settings.webhook_bytes_max),
     ]
 

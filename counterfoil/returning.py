@@ -37,8 +37,8 @@ log = structlog.get_logger("counterfoil.returning")
 SYNC_SECONDS: Final = 6.0
 """How long a shopper waits for a provider's answer."""
 PAUSE_SECONDS: Final = 2.0
-"""From a provider's answer to the next question about the same payment: whoever loads the link over
-and over does not ask the provider each time."""
+"""From a provider's answer to the next question about the same try of a payment: whoever loads the
+link over and over does not ask the provider each time."""
 _HEADERS: Final = {"cache-control": "no-store"}
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -59,7 +59,7 @@ class Returning:
     ) -> None:
         self._services = services
         self._seconds = seconds
-        self._asked: dict[UUID, asyncio.Task[PaymentResult]] = {}
+        self._asked: dict[tuple[UUID, int], asyncio.Task[PaymentResult]] = {}
 
     async def come_back(self, request: Request) -> Response:
         """GET, or POST where a provider's page posts; neither query nor body is looked at."""
@@ -68,7 +68,8 @@ class Returning:
             found = await open_return(services, request.path_params["token"])
             if found is None:
                 return _page(HTTPStatus.NOT_FOUND, "Nothing here", "The link is not valid.")
-            await self._ask_provider(services, *found)
+            tenant_id, back = found[0], await way_back(services, *found)
+            await self._ask_provider(services, tenant_id, back)
             return _answer(await way_back(services, *found))
         except Unavailable:
             text = "Please load this page again in a moment."
@@ -79,20 +80,19 @@ class Returning:
         if asking := [task for task in self._asked.values() if not task.done()]:
             await asyncio.wait(asking)
 
-    async def _ask_provider(
-        self, services: PaymentServices, tenant_id: int, payment_id: UUID
-    ) -> None:
+    async def _ask_provider(self, services: PaymentServices, tenant_id: int, back: WayBack) -> None:
         """Wait a little for the answer; it is taken in even when it comes later."""
-        if payment_id not in self._asked:
-            public_id = encode("pay", payment_id)
+        attempt = (back.payment_id, back.attempt_count)
+        if attempt not in self._asked:
+            public_id = encode("pay", back.payment_id)
             actor = Actor(tenant_id, f"client:{public_id}", public_id, correlation_id())
-            task = asyncio.create_task(sync(SyncPayment(payment_id), actor, services))
-            self._asked[payment_id] = task
-            task.add_done_callback(partial(self._has_asked, payment_id))
-        await asyncio.wait({self._asked[payment_id]}, timeout=self._seconds)
+            task = asyncio.create_task(sync(SyncPayment(back.payment_id), actor, services))
+            self._asked[attempt] = task
+            task.add_done_callback(partial(self._has_asked, attempt))
+        await asyncio.wait({self._asked[attempt]}, timeout=self._seconds)
 
-    def _has_asked(self, payment_id: UUID, task: asyncio.Task[PaymentResult]) -> None:
-        task.get_loop().call_later(PAUSE_SECONDS, self._asked.pop, payment_id)
+    def _has_asked(self, attempt: tuple[UUID, int], task: asyncio.Task[PaymentResult]) -> None:
+        task.get_loop().call_later(PAUSE_SECONDS, self._asked.pop, attempt)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, Unsupported):
             log.error("sync_at_return_failed", exc_info=error)

@@ -24,7 +24,7 @@ from gateways.port import Capability, HttpCall, Manifest, Outcome, OutcomeStatus
 from gateways.routing import RoutingDecision
 from gateways.store import load as load_account
 from gateways.store import load_all
-from payments import reading, writing
+from payments import reading
 from payments.evidence import open_conclusion
 from payments.facts import Fact, horizon_passed, unanswered
 from payments.model import OPENINGS, Aggregate, Evidence, Operation, OperationStatus
@@ -40,6 +40,7 @@ from payments.sending import (
     stored_calls,
 )
 from payments.services import PaymentServices
+from payments.writing import Call
 
 ACTOR: Final = "worker"
 RESENDS_MAX: Final = 5
@@ -275,7 +276,7 @@ async def _resend(task: _Task, looked: LookedUp | None = None) -> None:
         send=task.claim.fence,
         note=outcome.failure.code if outcome.failure else None,
     )
-    calls = as_calls(dispatched.exchanges)
+    calls = as_calls(task.claim.id, "REPLAY", dispatched.exchanges)
     await _learn(task, [fact], looked, calls)
 
 
@@ -283,7 +284,7 @@ async def _learn(
     task: _Task,
     told: Sequence[Fact | Evidence],
     looked: LookedUp | None = None,
-    resent: Sequence[writing.Call] = (),
+    resent: Sequence[Call] = (),
     *,
     reschedule: bool = True,
 ) -> Operation:
@@ -303,9 +304,8 @@ async def _learn(
             looks=1 if reschedule else 0,
         )
         if looked is not None:
-            calls = as_calls(looked.exchanges)
-            await writing.record_calls(tx, claim.tenant_id, claim.id, "LOOKUP", calls)
-        await writing.record_calls(tx, claim.tenant_id, claim.id, "REPLAY", resent)
+            change.calls.extend(as_calls(claim.id, "LOOKUP", looked.exchanges))
+        change.calls.extend(resent)
         await change.write(tx)
         return operation
 

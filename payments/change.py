@@ -1,6 +1,8 @@
 """What one unit of work changes about one payment: collected first, written once, in lock order.
 
-rows and evidence ──▶ entries (one call of the ledger) ──▶ outbox ──▶ COMMIT
+rows and evidence ──▶ outbox ──▶ entries (one call of the ledger) ──▶ COMMIT
+
+The ledger comes last: whoever waits for the same accounts waits for nothing but our COMMIT.
 """
 
 from dataclasses import dataclass, field, replace
@@ -35,7 +37,7 @@ from payments.model import (
 )
 from payments.projection import project, project_operation
 from payments.saved_methods import Kept, keep
-from payments.writing import Begun
+from payments.writing import Begun, Call
 
 
 @dataclass(slots=True)
@@ -67,6 +69,10 @@ class Change:
     """Sealed requests about to be sent."""
     kept: Kept | None = None
     """What the customer keeps since the provider charged it."""
+    calls: list[Call] = field(default_factory=list)
+    """What was said on the wire."""
+    client_secret_hash: bytes | None = None
+    """Given where the payment itself is new."""
 
     def __post_init__(self) -> None:
         self.after = self.before
@@ -166,7 +172,7 @@ class Change:
     # ---- writing it down
 
     async def write(self, tx: Tx) -> Aggregate:
-        """Write everything; the caller commits. One call of the ledger, then only the outbox.
+        """Write everything; the caller commits. One call of the ledger, last of all.
 
         Its span belongs to the flow of work that the change does, whoever learnt of it.
         Raises: InsufficientFunds when a reservation of ours is not covered.
@@ -181,15 +187,7 @@ class Change:
             return await self._write(tx)
 
     async def _write(self, tx: Tx) -> Aggregate:
-        await writing.save(
-            tx,
-            self.tenant_id,
-            self.before,
-            self.after,
-            self.evidence,
-            owned=self.owned,
-            requests=self.requests,
-        )
+        await self._write_payment(tx)
         for attempt in self.new_attempts:
             current = next(a for a in self.after.attempts if a.id == attempt.id)
             await writing.insert_attempt(tx, self.tenant_id, current)
@@ -204,10 +202,26 @@ class Change:
         await self._open_discrepancies(tx)
         await self._keep_method(tx)
         kill_point(f"{self.stage}.rows_written")
-        await booking.post(tx, self._bookings())
         await append(tx, self.tenant_id, *self.events)
+        await booking.post(tx, self._bookings())
         kill_point(f"{self.stage}.before_commit")
         return self.after
+
+    async def _write_payment(self, tx: Tx) -> None:
+        if self.client_secret_hash is not None:
+            payment, secret = self.after.payment, self.client_secret_hash
+            await writing.insert_payment(tx, self.tenant_id, payment, secret)
+            return
+        await writing.save(
+            tx,
+            self.tenant_id,
+            self.before,
+            self.after,
+            evidence=self.evidence,
+            calls=self.calls,
+            owned=self.owned,
+            requests=self.requests,
+        )
 
     def _bookings(self) -> Bookings:
         return Bookings(

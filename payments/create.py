@@ -16,7 +16,6 @@ from core.crypto import fingerprint
 from core.database import Tx
 from core.identifiers import new_id
 from core.killpoints import kill_point
-from payments import writing
 from payments.booking import accounts_of
 from payments.change import Change
 from payments.charging import Wish, check_keepable
@@ -244,14 +243,13 @@ async def _begin(
             before=Aggregate(payment),
         )
         change.events.append(change.payment_event("payment.initiated.v1"))
-        secret = fingerprint(client_secret(services.vault, payment.id))
-        await _insert(tx, actor, payment, secret)
+        change.client_secret_hash = fingerprint(client_secret(services.vault, payment.id))
         await _open_accounts(tx, actor, payment)
         if intent.sending is not None:
             begin_charge(services, change, intent.sending)
         elif command.confirm and not payment.provider_amount:
             change.pay_by_store_credit()
-        await change.write(tx)
+        await _write(tx, change)
         return True
 
     return await services.database.run(actor.tenant_id, work)
@@ -270,9 +268,10 @@ async def _open_accounts(tx: Tx, actor: Actor, payment: Payment) -> None:
         raise ValidationFailed(FieldProblem(("input",), "UNKNOWN_ACCOUNT", message)) from error
 
 
-async def _insert(tx: Tx, actor: Actor, payment: Payment, secret_hash: bytes) -> None:
+async def _write(tx: Tx, change: Change) -> None:
+    """Raises: ValidationFailed (the reference is taken), InsufficientFunds."""
     try:
-        await writing.insert_payment(tx, actor.tenant_id, payment, secret_hash)
+        await change.write(tx)
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "payment_reference_unique":
             raise

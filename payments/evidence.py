@@ -83,9 +83,8 @@ async def open_conclusion(
     """
     payment = await reading.lock_by_operation(tx, tenant_id, operation_id)
     assert payment is not None, operation_id
-    before = await reading.load(tx, tenant_id, payment)
+    before, known = await reading.load_with_evidence(tx, tenant_id, payment, operation_id)
     operation = before.operation(operation_id)
-    known = (await reading.evidence_of(tx, tenant_id, [operation_id]))[operation_id]
     change = Change(
         stage=stage,
         tenant_id=tenant_id,

@@ -30,7 +30,7 @@ from payments.model import (
     Source,
 )
 
-_JSON: Final = frozenset({"decline", "next_action", "routing", "metadata"})
+_JSON: Final = frozenset({"decline", "next_action", "routing", "metadata", "facts"})
 """Inside a row value asyncpg gets JSON in a binary form its text codec cannot read."""
 _AS_TEXT: Final = dict.fromkeys(_JSON, "::TEXT") | {"shares": "::TEXT[]"}
 """Nor does it know there, on a fresh connection, an array of anything else."""
@@ -49,7 +49,19 @@ _PAYMENT: Final = _columns(Payment, "p")
 _ATTEMPT: Final = _values(Attempt, "a")
 _OPERATION: Final = _values(Operation, "o")
 _REFUND: Final = _values(Refund, "r")
-_EVIDENCE: Final = _columns(Evidence, "e")
+_EVIDENCE: Final = _values(Evidence, "e")
+_OF_PAYMENT: Final = f"""
+  ARRAY(SELECT ROW({_ATTEMPT}) FROM payment_attempt AS a
+         WHERE a.tenant_id = $1 AND a.payment_id = $2 ORDER BY a.number) AS attempts,
+  ARRAY(SELECT ROW({_OPERATION}) FROM provider_operation AS o
+         WHERE o.tenant_id = $1 AND o.payment_id = $2 ORDER BY o.id) AS operations,
+  ARRAY(SELECT ROW({_REFUND}) FROM refund AS r
+         WHERE r.tenant_id = $1 AND r.payment_id = $2 ORDER BY r.id) AS refunds
+"""
+_OF_OPERATION: Final = f"""
+  ARRAY(SELECT ROW({_EVIDENCE}) FROM evidence AS e
+         WHERE e.tenant_id = $1 AND e.operation_id = $3 ORDER BY e.id) AS evidence
+"""
 
 
 async def lock(tx: Tx, tenant_id: int, payment_id: UUID) -> Payment | None:
@@ -87,26 +99,20 @@ async def load(tx: Tx, tenant_id: int, payment: Payment) -> Aggregate:
 
     A statement of its own: one that waited for the lock would still see what was true before it.
     """
+    row = await tx.fetchrow(f"SELECT {_OF_PAYMENT}", tenant_id, payment.id)
+    assert row is not None
+    return _aggregate(payment, row)
+
+
+async def load_with_evidence(
+    tx: Tx, tenant_id: int, payment: Payment, operation_id: UUID
+) -> tuple[Aggregate, list[Evidence]]:
+    """As `load`, and what is known about one of the operations, oldest first."""
     row = await tx.fetchrow(
-        f"""
-        SELECT
-          ARRAY(SELECT ROW({_ATTEMPT}) FROM payment_attempt AS a
-                 WHERE a.tenant_id = $1 AND a.payment_id = $2 ORDER BY a.number) AS attempts,
-          ARRAY(SELECT ROW({_OPERATION}) FROM provider_operation AS o
-                 WHERE o.tenant_id = $1 AND o.payment_id = $2 ORDER BY o.id) AS operations,
-          ARRAY(SELECT ROW({_REFUND}) FROM refund AS r
-                 WHERE r.tenant_id = $1 AND r.payment_id = $2 ORDER BY r.id) AS refunds
-        """,
-        tenant_id,
-        payment.id,
+        f"SELECT {_OF_PAYMENT}, {_OF_OPERATION}", tenant_id, payment.id, operation_id
     )
     assert row is not None
-    return Aggregate(
-        payment,
-        tuple(_attempt(values) for values in row["attempts"]),
-        tuple(_operation(values) for values in row["operations"]),
-        tuple(_refund(values) for values in row["refunds"]),
-    )
+    return _aggregate(payment, row), [_evidence(values) for values in row["evidence"]]
 
 
 async def read(tx: Tx, tenant_id: int, payment_id: UUID) -> Aggregate | None:
@@ -125,7 +131,7 @@ async def evidence_of(
     """The evidence sets of operations, oldest first."""
     rows = await tx.fetch(
         f"""
-        SELECT {_EVIDENCE} FROM evidence AS e
+        SELECT ROW({_EVIDENCE}) AS known FROM evidence AS e
          WHERE e.tenant_id = $1 AND e.operation_id = ANY($2::UUID[])
          ORDER BY e.id
         """,
@@ -134,7 +140,8 @@ async def evidence_of(
     )
     found: dict[UUID, list[Evidence]] = {id: [] for id in operation_ids}
     for row in rows:
-        found[row["operation_id"]].append(_evidence(row))
+        evidence = _evidence(row["known"])
+        found[evidence.operation_id].append(evidence)
     return found
 
 
@@ -143,6 +150,15 @@ def _payment(row: asyncpg.Record) -> Payment:
     values["status"] = PaymentStatus(values["status"])
     values["splits"] = tuple(values["splits"])
     return Payment(**values)
+
+
+def _aggregate(payment: Payment, row: asyncpg.Record) -> Aggregate:
+    return Aggregate(
+        payment,
+        tuple(_attempt(values) for values in row["attempts"]),
+        tuple(_operation(values) for values in row["operations"]),
+        tuple(_refund(values) for values in row["refunds"]),
+    )
 
 
 def _attempt(values: Sequence[Any]) -> Attempt:
@@ -169,11 +185,11 @@ def _refund(values: Sequence[Any]) -> Refund:
     return Refund(**named)
 
 
-def _evidence(row: asyncpg.Record) -> Evidence:
-    values = dict(row)
-    values["source"] = Source(values["source"])
-    values["says"] = Says(values["says"])
-    return Evidence(**values)
+def _evidence(values: Sequence[Any]) -> Evidence:
+    named = _named(Evidence, values)
+    named["source"] = Source(named["source"])
+    named["says"] = Says(named["says"])
+    return Evidence(**named)
 
 
 def _named(table: type, values: Sequence[Any]) -> dict[str, Any]:

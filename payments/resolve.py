@@ -121,8 +121,8 @@ async def _ask(tx: Tx, actor: Actor, command: ResolveOperation) -> _Question:
     payment = await reading.lock_by_operation(tx, tenant_id, id)
     if payment is None:
         raise NotFound(encode("op", id))
-    operation = (await reading.load(tx, tenant_id, payment)).operation(id)
-    known = (await reading.evidence_of(tx, tenant_id, [id]))[id]
+    before, known = await reading.load_with_evidence(tx, tenant_id, payment, id)
+    operation = before.operation(id)
     return _Question(operation, known, await opinions.standing(tx, tenant_id, id, len(known)))
 
 

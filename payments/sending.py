@@ -30,7 +30,6 @@ from gateways.port import HttpCall, Outcome, OutcomeStatus
 from gateways.routing import RoutingDecision, RoutingRequest, route
 from gateways.store import load_all
 from gateways.transcript import Exchange, pack_call, unpack_call
-from payments import writing
 from payments.amounts import shares_of_sale
 from payments.change import Change
 from payments.due import CREDIT_HELD
@@ -386,8 +385,7 @@ async def _conclude(
         operation = _retry_later(services, change, sending, operation)
         following = _next_provider(services, change, sending, operation, dispatched.outcome)
         exhausted = _exhausted(sending, operation, dispatched.outcome) if not following else None
-        calls = as_calls(dispatched.exchanges)
-        await writing.record_calls(tx, tenant_id, operation.id, "SEND", calls)
+        change.calls.extend(as_calls(operation.id, "SEND", dispatched.exchanges))
         return Carried(await change.write(tx), operation, exhausted), following
 
     return await services.database.run(tenant_id, work, patient=True)
@@ -464,11 +462,13 @@ def _exhausted(sending: Sending, operation: Operation, outcome: Outcome) -> Rout
     return sending.route.decision.after_failure(sending.account.id, reason)
 
 
-def as_calls(exchanges: Sequence[Exchange]) -> list[Call]:
+def as_calls(operation_id: UUID, purpose: str, exchanges: Sequence[Exchange]) -> list[Call]:
     """What was said on the wire, as it is recorded."""
     return [
         Call(
             id=new_id(),
+            operation_id=operation_id,
+            purpose=purpose,
             method=exchange.method,
             url=exchange.url,
             status=exchange.status,

@@ -6,6 +6,7 @@ Called under the lock on the payment's row (payments.reading).
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
@@ -24,19 +25,38 @@ class Begun:
     """None: nobody here sends it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP exchange for an operation, masked. `purpose` is SEND, LOOKUP or REPLAY."""
+
+    id: UUID
+    operation_id: UUID
+    purpose: str
+    method: str
+    url: str
+    status: int | None
+    error: str | None
+    latency_ms: int
+    at: datetime
+
+
 async def insert_payment(
     tx: Tx, tenant_id: int, payment: Payment, client_secret_hash: bytes
 ) -> None:
-    """Write a new payment. Raises: asyncpg.UniqueViolationError (payment_reference_unique)."""
+    """Write a new payment as it is by now.
+
+    Raises: asyncpg.UniqueViolationError (payment_reference_unique).
+    """
     await tx.execute(
         """
         INSERT INTO payment
           (tenant_id, id, reference, status, amount, currency, capture_mode, method, token_sealed,
            customer_id, country, return_url, statement_descriptor, merchant_account, splits,
            store_credit_account, store_credit, routing, metadata, client_secret_hash,
-           attempt_limit, correlation_id, save_method, saved_method_id)
+           attempt_limit, correlation_id, version, paid_by_store_credit, captured_gross,
+           attempt_count, ended_at, save_method, saved_method_id)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                $19, $20, $21, $22, $23, $24)
+                $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)
         """,
         tenant_id,
         payment.id,
@@ -60,6 +80,11 @@ async def insert_payment(
         client_secret_hash,
         payment.attempt_limit,
         payment.correlation_id,
+        payment.version,
+        payment.paid_by_store_credit,
+        payment.captured_gross,
+        payment.attempt_count,
+        payment.ended_at,
         payment.save_method,
         payment.saved_method_id,
     )
@@ -180,23 +205,29 @@ async def insert_operation(
     )
 
 
-_SAVE: Final = """
-WITH given AS (
-  SELECT * FROM jsonb_to_recordset($2) AS e(
-    id UUID, operation_id UUID, source TEXT, says TEXT, amount BIGINT, currency TEXT, fee BIGINT,
-    provider_ref TEXT, facts JSONB, provider_event_id TEXT, dedup_key TEXT,
-    occurred_at TIMESTAMPTZ, note TEXT)
-), told AS (
+SAVE: Final = """
+WITH told AS (
   INSERT INTO evidence (tenant_id, id, operation_id, source, says, amount, currency, fee,
                         provider_ref, facts, provider_event_id, dedup_key, occurred_at, note)
   SELECT $1, id, operation_id, source, says, amount, currency, fee, provider_ref, facts,
-         provider_event_id, dedup_key, occurred_at, note FROM given
+         provider_event_id, dedup_key, occurred_at, note
+    FROM jsonb_to_recordset($2) AS e(
+      id UUID, operation_id UUID, source TEXT, says TEXT, amount BIGINT, currency TEXT, fee BIGINT,
+      provider_ref TEXT, facts JSONB, provider_event_id TEXT, dedup_key TEXT,
+      occurred_at TIMESTAMPTZ, note TEXT)
+), calls AS (
+  INSERT INTO provider_call (tenant_id, id, operation_id, purpose, method, url, status, error,
+                             latency_ms, at)
+  SELECT $1, id, operation_id, purpose, method, url, status, error, latency_ms, at
+    FROM jsonb_to_recordset($3) AS c(
+      id UUID, operation_id UUID, purpose TEXT, method TEXT, url TEXT, status INT, error TEXT,
+      latency_ms INT, at TIMESTAMPTZ)
 ), attempt AS (
   UPDATE payment_attempt AS a
      SET status = c.status, decline = c.decline, next_action = c.next_action,
          updated_at = clock_timestamp()
-    FROM jsonb_to_recordset($3) AS c(id UUID, status TEXT, decline JSONB, next_action JSONB)
-   WHERE a.tenant_id = $1 AND a.id = c.id
+    FROM jsonb_to_record($4) AS c(status TEXT, decline JSONB, next_action JSONB)
+   WHERE a.tenant_id = $1 AND a.payment_id = $12 AND a.id = $8
 ), operation AS (
   UPDATE provider_operation AS o
      SET status = c.status, provider_ref = c.provider_ref, moved_amount = c.moved_amount,
@@ -211,18 +242,18 @@ WITH given AS (
                                ELSE least(o.next_action_at, c.next_action_at) END,
          lease_until = CASE WHEN c.open AND c.fence IS DISTINCT FROM o.fence THEN o.lease_until END,
          updated_at = clock_timestamp()
-    FROM jsonb_to_recordset($4) AS c(
-      id UUID, status TEXT, provider_ref TEXT, moved_amount BIGINT, fee BIGINT, expired BOOLEAN,
+    FROM jsonb_to_record($5) AS c(
+      status TEXT, provider_ref TEXT, moved_amount BIGINT, fee BIGINT, expired BOOLEAN,
       posted JSONB, decline JSONB, next_action JSONB, sent_at TIMESTAMPTZ,
       completed_at TIMESTAMPTZ, next_action_at TIMESTAMPTZ, resolution_tries INT, open BOOLEAN,
       fence BIGINT, request TEXT)
-   WHERE o.tenant_id = $1 AND o.id = c.id
+   WHERE o.tenant_id = $1 AND o.id = $9
 ), refunds AS (
   UPDATE refund AS r
      SET status = c.status, failure_message = c.failure_message, version = r.version + 1,
          updated_at = clock_timestamp()
-    FROM jsonb_to_recordset($5) AS c(id UUID, status TEXT, failure_message TEXT)
-   WHERE r.tenant_id = $1 AND r.id = c.id
+    FROM jsonb_to_record($6) AS c(status TEXT, failure_message TEXT)
+   WHERE r.tenant_id = $1 AND r.id = $10
 )
 UPDATE payment AS p
    SET status = c.status, version = c.version, method = c.method,
@@ -236,16 +267,17 @@ UPDATE payment AS p
        cancel_requested_at = c.cancel_requested_at, ended_at = c.ended_at,
        save_method = c.save_method, saved_method_id = c.saved_method_id,
        updated_at = clock_timestamp()
-  FROM jsonb_to_recordset($6) AS c(
-    id UUID, status TEXT, version INT, method JSONB, keep_token BOOLEAN, return_url TEXT,
+  FROM jsonb_to_record($7) AS c(
+    status TEXT, version INT, method JSONB, keep_token BOOLEAN, return_url TEXT,
     paid_by_store_credit BOOLEAN, authorized BIGINT, captured_gross BIGINT,
     capture_reversed BIGINT, refund_reserved BIGINT, refunded BIGINT, refunded_external BIGINT,
     fees BIGINT, attempt_count INT, last_decline JSONB, next_action JSONB,
     cancel_requested_at TIMESTAMPTZ, ended_at TIMESTAMPTZ, save_method BOOLEAN,
     saved_method_id UUID)
- WHERE p.tenant_id = $1 AND p.id = c.id
+ WHERE p.tenant_id = $1 AND p.id = $11
 """
-
+"""One row of each table at most, by its id: of a set of unknown length the planner assumes 100, and
+would rather read all payments of the tenant than look for each."""
 
 _NOBODY: Final[Mapping[UUID, int]] = MappingProxyType({})
 _NO_REQUEST: Final[Mapping[UUID, bytes]] = MappingProxyType({})
@@ -256,29 +288,38 @@ async def save(
     tenant_id: int,
     before: Aggregate,
     after: Aggregate,
-    evidence: Sequence[Evidence] = (),
     *,
+    evidence: Sequence[Evidence] = (),
+    calls: Sequence[Call] = (),
     owned: Mapping[UUID, int] = _NOBODY,
     requests: Mapping[UUID, bytes] = _NO_REQUEST,
 ) -> None:
-    """Write new evidence and every row that changed, in one statement.
+    """Write new evidence, what was said on the wire, and every row that changed.
 
     `owned` gives, for operations leased to us, the fence of our claim: if it still stands they are
     rescheduled and the lease is given back. `requests` are sealed requests about to be sent.
     """
-    await tx.execute(
-        _SAVE,
-        tenant_id,
-        [_told(e) for e in evidence],
-        [_row(a, "id status decline next_action") for a in _changed(before, after, "attempts")],
-        [
-            {**_operation_row(o), "fence": owned.get(o.id), "request": _hex(requests.get(o.id))}
-            for o in _known(before, after.operations)
-            if o.id in owned or o.id in requests or o != before.operation(o.id)
-        ],
-        [_row(r, "id status failure_message") for r in _changed(before, after, "refunds")],
-        [_payment_row(after.payment)] if before.payment != after.payment else [],
-    )
+    told = [_told(e) for e in evidence]
+    said = [_row(c, _CALL) for c in calls]
+    attempts = [
+        _row(a, "id status decline next_action") for a in _changed(before, after, "attempts")
+    ]
+    operations = [
+        {**_operation_row(o), "fence": owned.get(o.id), "request": _hex(requests.get(o.id))}
+        for o in _known(before, after.operations)
+        if o.id in owned or o.id in requests or o != before.operation(o.id)
+    ]
+    refunds = [_row(r, "id status failure_message") for r in _changed(before, after, "refunds")]
+    payments = [_payment_row(after.payment)] if before.payment != after.payment else []
+    rows = list(zip_longest(attempts, operations, refunds, payments))
+    for changed in rows or ([_NO_ROWS] if told or said else []):
+        ids = [row and row["id"] for row in changed]
+        await tx.execute(SAVE, tenant_id, told, said, *changed, *ids, after.payment.id)
+        told, said = [], []
+
+
+_CALL: Final = "id operation_id purpose method url status error latency_ms at"
+_NO_ROWS: Final = (None, None, None, None)
 
 
 def _known(before: Aggregate, operations: Iterable[Operation]) -> list[Operation]:
@@ -337,43 +378,3 @@ def _told(evidence: Evidence) -> dict[str, Any]:
         "id operation_id source says amount currency fee provider_ref facts provider_event_id "
         "dedup_key occurred_at note",
     )
-
-
-async def record_calls(
-    tx: Tx, tenant_id: int, operation_id: UUID, purpose: str, calls: Sequence["Call"]
-) -> None:
-    """Append what was said on the wire."""
-    if not calls:
-        return
-    await tx.execute(
-        """
-        INSERT INTO provider_call
-          (tenant_id, id, operation_id, purpose, method, url, status, error, latency_ms, at)
-        SELECT $1, c.id, $2, $3, c.method, c.url, c.status, c.error, c.latency_ms, c.at
-          FROM unnest($4::UUID[], $5::TEXT[], $6::TEXT[], $7::INT[], $8::TEXT[], $9::INT[],
-                      $10::TIMESTAMPTZ[]) AS c(id, method, url, status, error, latency_ms, at)
-        """,
-        tenant_id,
-        operation_id,
-        purpose,
-        [call.id for call in calls],
-        [call.method for call in calls],
-        [call.url for call in calls],
-        [call.status for call in calls],
-        [call.error for call in calls],
-        [call.latency_ms for call in calls],
-        [call.at for call in calls],
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One HTTP exchange, masked."""
-
-    id: UUID
-    method: str
-    url: str
-    status: int | None
-    error: str | None
-    latency_ms: int
-    at: datetime

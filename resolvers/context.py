@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from core.clock import Clock
-from core.database import Database, DatabaseUnavailable, Reader, saying_unavailable
+from core.database import Database, DatabaseUnavailable, Reader
 from core.errors import Rejected
 from core.identifiers import encode
 from events import Feed
@@ -160,8 +160,7 @@ class Context:
             if self._moment_is_lost:
                 raise DatabaseUnavailable
             try:
-                with saying_unavailable():
-                    yield await self._reader_of(self._moment)
+                yield await self._reader_of(self._moment)
             except DatabaseUnavailable:
                 self._moment_is_lost = True
                 raise

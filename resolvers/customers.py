@@ -89,7 +89,7 @@ async def entries(context: Context, parent: Wallet, request: PageRequest) -> Pag
 
 async def kind_of(context: Context, parent: WalletEntry) -> str:
     """What kind of transaction it was."""
-    transaction = await load(context).transaction_by_number.load(parent.row.transaction_id)
+    transaction = await load(context).transaction_by_number.load(parent.row["transaction_id"])
     assert transaction is not None, "an entry belongs to a transaction"
     kind: str = transaction.kind
     return kind
@@ -97,9 +97,9 @@ async def kind_of(context: Context, parent: WalletEntry) -> str:
 
 async def payment_of(context: Context, parent: WalletEntry) -> Payment | None:
     """The payment behind it, if it is the customer's own."""
-    transaction = await load(context).transaction_by_number.load(parent.row.transaction_id)
-    if transaction is None or transaction.row.payment_id is None:
+    transaction = await load(context).transaction_by_number.load(parent.row["transaction_id"])
+    if transaction is None or transaction.row["payment_id"] is None:
         return None
-    found = await load(context).payment.load(transaction.row.payment_id)
-    own = found is not None and found.row.customer_id == context.caller.customer_id
+    found = await load(context).payment.load(transaction.row["payment_id"])
+    own = found is not None and found.row["customer_id"] == context.caller.customer_id
     return found if own else None

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     Select,
+    Text,
     and_,
     bindparam,
     exists,
@@ -35,7 +36,7 @@ from resolvers.context import Context
 from resolvers.loaders import load
 from resolvers.paging import Order, Page, PageRequest, fetch_page
 from resolvers.payments import ANY, Span, bare_id
-from resolvers.reading import columns_of, fetch, fetch_one, rows_of, table_of
+from resolvers.reading import any_of, columns_of, fetch, fetch_one, rows_of, table_of
 from resolvers.views.ledger import (
     TOTALS,
     Account,
@@ -143,11 +144,11 @@ async def accounts(context: Context, query: AccountQuery, request: PageRequest) 
     if query.path_prefix is not None:
         statement = statement.where(_under(query.path_prefix))
     if query.kinds:
-        statement = statement.where(_TYPES["class"].in_(query.kinds))
+        statement = statement.where(any_of(_TYPES["class"], query.kinds))
     if query.currencies:
-        statement = statement.where(_ACCOUNTS["currency"].in_(query.currencies))
+        statement = statement.where(any_of(_ACCOUNTS["currency"], query.currencies))
     if query.ids is not None:
-        statement = statement.where(_ACCOUNTS["public_id"].in_(query.ids))
+        statement = statement.where(any_of(_ACCOUNTS["public_id"], query.ids))
     return await fetch_page(context, statement, _ACCOUNTS_BY_PATH, request, Account)
 
 
@@ -203,8 +204,8 @@ async def _counters_at(
     """What the account had counted at each instant, or just before it."""
     statement = _COUNTERS_THEN[before]
     rows = await fetch(context, statement, account=account.number, instants=list(instants))
-    found = {row.instant: Counters.of(row, "_after") for row in rows}
-    nothing = Counters(account.currency, account.row.normal, 0, 0, 0, 0, 0)
+    found = {row["instant"]: Counters.of(row, "_after") for row in rows}
+    nothing = Counters(account.currency, account.row["normal"], 0, 0, 0, 0, 0)
     return [found.get(instant, nothing) for instant in instants]
 
 
@@ -227,7 +228,7 @@ async def balances(context: Context, prefix: str, at: datetime | None) -> list[B
     as_of = at or context.services.clock.now()
     found: dict[str, list[Balance]] = {}
     for row in rows:
-        found.setdefault(row.currency, []).append(Balance.of(Counters.of(row), as_of))
+        found.setdefault(row["currency"], []).append(Balance.of(Counters.of(row), as_of))
     return [_added(parts) for parts in found.values()]
 
 
@@ -278,10 +279,10 @@ async def trial_balance(context: Context, at: datetime | None) -> list[TrialBala
     )
     return [
         TrialBalanceLine(
-            row.currency,
+            row["currency"],
             layer.upper(),
-            Money(int(getattr(row, f"debits_{layer}")), row.currency),
-            Money(int(getattr(row, f"credits_{layer}")), row.currency),
+            Money(int(row[f"debits_{layer}"]), row["currency"]),
+            Money(int(row[f"credits_{layer}"]), row["currency"]),
         )
         for row in rows
         for layer in ("posted", "pending")
@@ -324,7 +325,7 @@ async def entries(
 
 
 def _of_kinds(kinds: Sequence[str]) -> ColumnElement[bool]:
-    return func.split_part(_TRANSACTIONS["recipe"], "@", 1).in_(kinds)
+    return any_of(func.split_part(_TRANSACTIONS["recipe"], "@", 1, type_=Text()), kinds)
 
 
 async def statement(
@@ -359,7 +360,7 @@ async def statement(
 
 async def account_of(context: Context, parent: Entry) -> Account | None:
     """The account an entry is on."""
-    return await load(context).account_by_number.load(parent.row.account_id)
+    return await load(context).account_by_number.load(parent.row["account_id"])
 
 
 async def account_of_statement(_context: Context, parent: Statement) -> Account:
@@ -410,18 +411,18 @@ async def transactions_of_payment(
 
 async def entries_of_transaction(context: Context, parent: Transaction) -> list[Entry]:
     """In the order of its legs."""
-    return await load(context).entries_of_transaction.load(parent.row.id)
+    return await load(context).entries_of_transaction.load(parent.row["id"])
 
 
 async def reverses(context: Context, parent: Transaction) -> Transaction | None:
     """The transaction this one undoes."""
-    number = parent.row.reverses_id
+    number = parent.row["reverses_id"]
     return await load(context).transaction_by_number.load(number) if number else None
 
 
 async def reversed_by(context: Context, parent: Transaction) -> Transaction | None:
     """The transaction that undid this one."""
-    return await load(context).reversal_of.load(parent.row.id)
+    return await load(context).reversal_of.load(parent.row["id"])
 
 
 # ---- holds
@@ -452,5 +453,5 @@ def _holds(status: str | None) -> Select[Any]:
 
 async def legs_of_hold(context: Context, parent: Hold) -> list[Entry]:
     """The pending entries that made the hold."""
-    legs = await load(context).entries_of_transaction.load(parent.row.transaction_id)
+    legs = await load(context).entries_of_transaction.load(parent.row["transaction_id"])
     return [leg for leg in legs if leg.layer == "PENDING"]

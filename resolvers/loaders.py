@@ -31,7 +31,7 @@ from payments.tables import (
 )
 from resolvers.books import select_accounts, select_entries
 from resolvers.context import Context
-from resolvers.reading import columns_of, fetch, rows_of, table_of
+from resolvers.reading import any_of, columns_of, fetch, rows_of, table_of
 from resolvers.views.customers import SavedMethod
 from resolvers.views.ledger import Account, Entry, Hold, Transaction
 from resolvers.views.payments import (
@@ -63,8 +63,8 @@ class Loaders:
         column = columns_of(model)[key]
 
         async def load(keys: list[Any]) -> list[Seen | None]:
-            rows = await fetch(self._context, rows_of(model).where(column.in_(keys)))
-            found = {getattr(row, key): view(row) for row in rows}
+            rows = await fetch(self._context, rows_of(model).where(any_of(column, keys)))
+            found = {row[key]: view(row) for row in rows}
             return [found.get(each) for each in keys]
 
         return DataLoader(load)
@@ -78,7 +78,7 @@ class Loaders:
         async def load(keys: list[Any]) -> list[list[Seen]]:
             statement = (
                 rows_of(model)
-                .where(columns[key].in_(keys))
+                .where(any_of(columns[key], keys))
                 .order_by(*(columns[name] for name in order))
             )
             return _grouped(await fetch(self._context, statement), key, keys, view)
@@ -109,10 +109,10 @@ class Loaders:
         async def load(keys: list[UUID]) -> list[bool]:
             statement = (
                 select(columns["payment_id"])
-                .where(columns["payment_id"].in_(keys), columns["status"].in_(RESOLVABLE))
+                .where(any_of(columns["payment_id"], keys), any_of(columns["status"], RESOLVABLE))
                 .distinct()
             )
-            found = {row.payment_id for row in await fetch(self._context, statement)}
+            found = {row["payment_id"] for row in await fetch(self._context, statement)}
             return [key in found for key in keys]
 
         return DataLoader(load)
@@ -130,8 +130,8 @@ class Loaders:
         columns = columns_of(InboundWebhookRow)
 
         async def load(keys: list[UUID]) -> list[object]:
-            wanted = select(columns["id"], columns["payload"]).where(columns["id"].in_(keys))
-            found = {row.id: row.payload for row in await fetch(self._context, wanted)}
+            wanted = select(columns["id"], columns["payload"]).where(any_of(columns["id"], keys))
+            found = {row["id"]: row["payload"] for row in await fetch(self._context, wanted)}
             return [found.get(key) for key in keys]
 
         return DataLoader(load)
@@ -165,7 +165,7 @@ class Loaders:
         column = columns_of(EvidenceRow)["operation_id"]
 
         async def load(keys: list[UUID]) -> list[list[Evidence]]:
-            rows = await fetch(self._context, _evidence(column.in_(keys)))
+            rows = await fetch(self._context, _evidence(any_of(column, keys)))
             return _grouped(rows, "operation_id", keys, Evidence)
 
         return DataLoader(load)
@@ -176,10 +176,11 @@ class Loaders:
         events = columns_of(EvidenceRow)["provider_event_id"]
 
         async def load(keys: list[tuple[UUID, str]]) -> list[list[Evidence]]:
-            rows = await fetch(self._context, _evidence(events.in_({event for _, event in keys})))
+            asked = {event for _, event in keys}
+            rows = await fetch(self._context, _evidence(any_of(events, asked)))
             found = defaultdict(list)
             for row in rows:
-                found[row.provider_account_id, row.provider_event_id].append(Evidence(row))
+                found[row["provider_account_id"], row["provider_event_id"]].append(Evidence(row))
             return [found[key] for key in keys]
 
         return DataLoader(load)
@@ -196,8 +197,8 @@ class Loaders:
         column = columns_of(AccountRow)[key]
 
         async def load(keys: list[Any]) -> list[Account | None]:
-            rows = await fetch(self._context, select_accounts().where(column.in_(keys)))
-            found = {getattr(row, key): Account(row) for row in rows}
+            rows = await fetch(self._context, select_accounts().where(any_of(column, keys)))
+            found = {row[key]: Account(row) for row in rows}
             return [found.get(each) for each in keys]
 
         return DataLoader(load)
@@ -225,7 +226,7 @@ class Loaders:
         async def load(keys: list[int]) -> list[list[Entry]]:
             statement = (
                 select_entries()
-                .where(entries["transaction_id"].in_(keys))
+                .where(any_of(entries["transaction_id"], keys))
                 .order_by(entries["transaction_id"], entries["leg_no"])
             )
             return _grouped(await fetch(self._context, statement), "transaction_id", keys, Entry)
@@ -249,16 +250,16 @@ class Loaders:
         states = await fetch(
             self._context,
             rows_of(ProviderHealthRow)
-            .where(breakers["provider_account_id"].in_(keys))
+            .where(any_of(breakers["provider_account_id"], keys))
             .order_by(breakers["kind"]),
         )
         counts = await fetch(
             self._context,
             select(account, func.count().label("unknown"))
-            .where(account.in_(keys), operations["status"] == "UNKNOWN")
+            .where(any_of(account, keys), operations["status"] == "UNKNOWN")
             .group_by(account),
         )
-        unknown = {row.provider_account_id: row.unknown for row in counts}
+        unknown = {row["provider_account_id"]: row["unknown"] for row in counts}
         by_account = _grouped(states, "provider_account_id", keys, lambda row: row)
         return [health_of(rows, unknown, key) for key, rows in zip(keys, by_account, strict=True)]
 
@@ -274,10 +275,10 @@ def load(context: Context) -> Loaders:
 def provider_of(context: Context, row: Any) -> Provider:
     """A provider account with what its adapter says of itself."""
     try:
-        manifest = context.services.registry.of(row.adapter).manifest
+        manifest = context.services.registry.of(row["adapter"]).manifest
     except UnknownAdapter:
         manifest = None
-    return Provider(row, manifest, webhook_url(context.services.public_url, row.id))
+    return Provider(row, manifest, webhook_url(context.services.public_url, row["id"]))
 
 
 def _grouped(
@@ -285,7 +286,7 @@ def _grouped(
 ) -> list[list[Seen]]:
     found: dict[Any, list[Seen]] = {each: [] for each in keys}
     for row in rows:
-        found[getattr(row, key)].append(view(row))
+        found[row[key]].append(view(row))
     return [found[each] for each in keys]
 
 
@@ -311,11 +312,11 @@ def _evidence(condition: ColumnElement[bool]) -> Any:
 def _call(row: Any) -> dict[str, object]:
     """One line of the transcript."""
     return {
-        "at": row.at.isoformat(),
-        "purpose": row.purpose,
-        "method": row.method,
-        "url": row.url,
-        "status": row.status,
-        "error": row.error,
-        "latencyMs": row.latency_ms,
+        "at": row["at"].isoformat(),
+        "purpose": row["purpose"],
+        "method": row["method"],
+        "url": row["url"],
+        "status": row["status"],
+        "error": row["error"],
+        "latencyMs": row["latency_ms"],
     }

@@ -87,7 +87,7 @@ class Order:
 
     def cursor_of(self, row: Any) -> str:
         """The cursor of a row that was selected with the columns of this order."""
-        values = [getattr(row, str(column.key)) for column in self.columns]
+        values = [row[str(column.key)] for column in self.columns]
         packed = orjson.dumps([self.name, *map(_written, values)])
         return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 

@@ -21,7 +21,7 @@ from payments.tables import (
 from resolvers.context import Context
 from resolvers.loaders import load
 from resolvers.paging import Order, Page, PageRequest, fetch_page
-from resolvers.reading import columns_of, fetch_one, rows_of
+from resolvers.reading import any_of, columns_of, fetch_one, rows_of
 from resolvers.views.payments import (
     Evidence,
     Payment,
@@ -109,7 +109,7 @@ def _matching(query: PaymentQuery) -> Select[Any]:
         if value is not None:
             statement = statement.where(_PAYMENTS[column] == value)
     if query.statuses:
-        statement = statement.where(_PAYMENTS["status"].in_(query.statuses))
+        statement = statement.where(any_of(_PAYMENTS["status"], query.statuses))
     if query.metadata:
         statement = statement.where(_PAYMENTS["metadata"].contains(dict(query.metadata)))
     for column, span in (
@@ -135,7 +135,7 @@ def _matching_operations(statement: Select[Any], query: PaymentQuery) -> Select[
         of_attempt = (_ATTEMPTS["tenant_id"] == _PAYMENTS["tenant_id"]) & (
             _ATTEMPTS["payment_id"] == _PAYMENTS["id"]
         )
-        tried_at = _ATTEMPTS["provider_account_id"].in_(query.providers)
+        tried_at = any_of(_ATTEMPTS["provider_account_id"], query.providers)
         statement = statement.where(exists().where(of_attempt, tried_at))
     return statement
 
@@ -152,7 +152,7 @@ def _counter(context: Context, statement: Select[Any]) -> Callable[[], Awaitable
         some = statement.with_only_columns(_PAYMENTS["id"]).limit(COUNT_MAX + 1).subquery()
         row = await fetch_one(context, select(func.count().label("found")).select_from(some))
         assert row is not None
-        return None if row.found > COUNT_MAX else int(row.found)
+        return None if row["found"] > COUNT_MAX else int(row["found"])
 
     return count
 
@@ -252,19 +252,19 @@ async def operations_of_refund(context: Context, parent: Refund) -> list[Any]:
 
 async def payment_of(context: Context, parent: Any) -> Payment | None:
     """The payment a row names."""
-    id = parent.row.payment_id
+    id = parent.row["payment_id"]
     return await load(context).payment.load(id) if id else None
 
 
 async def refund_of(context: Context, parent: Any) -> Refund | None:
     """The refund a row names."""
-    id = parent.row.refund_id
+    id = parent.row["refund_id"]
     return await load(context).refund.load(id) if id else None
 
 
 async def provider_of(context: Context, parent: Any) -> Provider | None:
     """The provider account a row names."""
-    return await load(context).provider.load(parent.row.provider_account_id)
+    return await load(context).provider.load(parent.row["provider_account_id"])
 
 
 async def provider_of_candidate(context: Context, parent: RoutingCandidate) -> Provider | None:

@@ -3,10 +3,10 @@
 The reads of a query see one moment; those of a mutation's answer and of an event what is there now.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Executable, Select, Table, select
+from sqlalchemy import ARRAY, ClauseElement, ColumnElement, Select, Table, any_, literal, select
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.schema import Column
 from sqlmodel import SQLModel
@@ -52,16 +52,21 @@ def shown_columns(model: type[SQLModel]) -> list[Column[Any]]:
     return [column for column in columns_of(model) if column.key not in _UNREAD]
 
 
-async def fetch(context: Context, statement: Executable, **given: object) -> Sequence[Any]:
-    """Rows with the selected columns as attributes. Row-level security hides other tenants'.
+def any_of(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """The column is one of the values: one array, so that their number makes no other statement."""
+    return column == any_(literal(list(values), ARRAY(column.type)))
+
+
+async def fetch(context: Context, statement: ClauseElement, **given: object) -> Sequence[Any]:
+    """Rows with the selected columns as items. Row-level security hides other tenants'.
 
     `given` are the values of the statement's `bindparam`s: one that is asked often is built once.
     """
     async with context.reading() as reader:
-        return (await reader.execute(statement, given)).all()
+        return await reader.fetch(statement, **given)
 
 
-async def fetch_one(context: Context, statement: Executable, **given: object) -> Any | None:
+async def fetch_one(context: Context, statement: ClauseElement, **given: object) -> Any | None:
     """The first row, if there is one."""
     rows = await fetch(context, statement, **given)
     return rows[0] if rows else None

@@ -14,7 +14,7 @@ from resolvers.context import API_VERSION, Context
 from resolvers.loaders import load
 from resolvers.paging import Order, Page, PageRequest, fetch_page
 from resolvers.payments import ANY, Span
-from resolvers.reading import columns_of, fetch_one, rows_of
+from resolvers.reading import any_of, columns_of, fetch_one, rows_of
 from resolvers.views.payments import Discrepancy, Evidence
 from resolvers.views.records import AuditEntry, InboundWebhook, Viewer, as_json
 from tenants.tables import AuditLog, Tenant
@@ -67,9 +67,9 @@ async def inbound_webhooks(
     """The newest first. Raises: BadCursor."""
     statement = query.received_at.restrict(rows_of(InboundWebhookRow), _WEBHOOKS["received_at"])
     if query.providers is not None:
-        statement = statement.where(_WEBHOOKS["provider_account_id"].in_(query.providers))
+        statement = statement.where(any_of(_WEBHOOKS["provider_account_id"], query.providers))
     if query.statuses:
-        statement = statement.where(_WEBHOOKS["status"].in_(query.statuses))
+        statement = statement.where(any_of(_WEBHOOKS["status"], query.statuses))
     if query.provider_event_id is not None:
         statement = statement.where(_WEBHOOKS["provider_event_id"] == query.provider_event_id)
     return await fetch_page(context, statement, _BY_ARRIVAL, request, InboundWebhook)
@@ -81,11 +81,11 @@ async def discrepancies(
     """The newest first. Raises: BadCursor."""
     statement = rows_of(DiscrepancyRow)
     if query.kinds:
-        statement = statement.where(_DISCREPANCIES["kind"].in_(query.kinds))
+        statement = statement.where(any_of(_DISCREPANCIES["kind"], query.kinds))
     if query.statuses:
-        statement = statement.where(_DISCREPANCIES["status"].in_(query.statuses))
+        statement = statement.where(any_of(_DISCREPANCIES["status"], query.statuses))
     if query.providers is not None:
-        statement = statement.where(_DISCREPANCIES["provider_account_id"].in_(query.providers))
+        statement = statement.where(any_of(_DISCREPANCIES["provider_account_id"], query.providers))
     if query.older_than_hours is not None:
         since = context.services.clock.now() - timedelta(hours=query.older_than_hours)
         statement = statement.where(_DISCREPANCIES["created_at"] < since)
@@ -107,7 +107,7 @@ async def audit_log(context: Context, query: AuditQuery, request: PageRequest) -
 
 async def evidence_of_webhook(context: Context, parent: InboundWebhook) -> list[Evidence]:
     """What a callback told about our operations."""
-    key = (parent.row.provider_account_id, parent.row.provider_event_id)
+    key = (parent.row["provider_account_id"], parent.row["provider_event_id"])
     return await load(context).evidence_of_event.load(key)
 
 
@@ -119,8 +119,8 @@ async def payload_of_webhook(context: Context, parent: InboundWebhook) -> object
 
 async def age_hours(context: Context, parent: Discrepancy) -> float:
     """From when it was found until it was resolved, or until now."""
-    end = parent.row.resolved_at or context.services.clock.now()
-    age: timedelta = end - parent.row.created_at
+    end = parent.row["resolved_at"] or context.services.clock.now()
+    age: timedelta = end - parent.row["created_at"]
     return round(age.total_seconds() / 3600, 2)
 
 
@@ -131,5 +131,5 @@ async def viewer(context: Context) -> Viewer:
     caller = context.caller
     key = encode("key", caller.key_id) if caller.key_id else caller.subject or actor.scope
     return Viewer(
-        encode("ten", row.public_id), key, caller.live, sorted(caller.scopes), API_VERSION
+        encode("ten", row["public_id"]), key, caller.live, sorted(caller.scopes), API_VERSION
     )

@@ -1,5 +1,6 @@
 """Plans as they are made while tables are tiny, when every index looks alike."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -18,10 +19,14 @@ class Planner:
 
     def plan_of(self, question: str) -> str:
         """The generic plan of `SELECT * FROM {question}`."""
+        return self.plan(f"SELECT * FROM {question}")
+
+    def plan(self, statement: str) -> str:
+        """The generic plan of a statement with the parameters $1 to $n."""
         self._prepared += 1
         name = f"q{self._prepared}"
-        self._connection.execute(f"PREPARE {name} AS SELECT * FROM {question}".encode())
-        given = ", ".join(["NULL"] * question.count("$"))
+        self._connection.execute(f"PREPARE {name} AS {statement}".encode())
+        given = ", ".join(["NULL"] * len(set(re.findall(r"\$\d+", statement))))
         call = f"{name} ({given})" if given else name
         rows = self._connection.execute(f"EXPLAIN EXECUTE {call}".encode())
         return "\n".join(row[0] for row in rows)

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -25,11 +26,16 @@ def modules() -> Iterator[Path]:
             yield path.relative_to(ROOT)
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text())
+
+
 def test_no_function_is_longer_than_a_page() -> None:
     too_long = [
         f"{path}:{function.lineno} {function.name} has {lines} lines"
         for path in modules()
-        for function in ast.walk(ast.parse((ROOT / path).read_text()))
+        for function in ast.walk(parsed(path))
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         and (lines := (function.end_lineno or 0) - function.lineno + 1) > FUNCTION_LINES_MAX
     ]
@@ -105,7 +111,7 @@ def _module_name(path: Path) -> str:
 def _imports(path: Path) -> Iterator[str]:
     """Every module a file may import: `from a.b import c` may mean a.b or a.b.c."""
     yield from {_module_name(path).rpartition(".")[0]} - {""}
-    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

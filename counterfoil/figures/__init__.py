@@ -4,12 +4,9 @@ What a part does (a provider call, a callback, an event) that part counts itself
 """
 
 from counterfoil.figures.process import count_process, keep_watching_loop
-from counterfoil.figures.requests import HttpMetrics, MeasureRequests
 from counterfoil.figures.waiting import WaitingMetrics, keep_measuring, measure_waiting
 
 __all__ = [
-    "HttpMetrics",
-    "MeasureRequests",
     "WaitingMetrics",
     "count_process",
     "keep_measuring",

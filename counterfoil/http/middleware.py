@@ -1,16 +1,18 @@
 """ASGI middleware around every route."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.clock import Clock
-from core.telemetry import accept_correlation_id, correlation, correlation_id
-from core.tracing import Flow, root_span
+from core.telemetry import accept_correlation_id, correlation
+from core.tracing import Flow, Span, root_span
+from counterfoil.http.figures import HttpMetrics
 from counterfoil.http.routes import route_of
 from schema.endpoint.answer import answer_problem, write_json
 from schema.endpoint.problems import HttpProblem
@@ -18,120 +20,102 @@ from schema.endpoint.problems import HttpProblem
 log = structlog.get_logger("counterfoil.access")
 
 CORRELATION_HEADER: Final = "x-correlation-id"
-_SECURITY_HEADERS: Final[Mapping[str, str]] = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+_CORRELATION_HEADER: Final = CORRELATION_HEADER.encode()
+_SECURITY_HEADERS: Final[Mapping[bytes, bytes]] = {
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
 }
 
 
-class CorrelationId:
-    """Bind the correlation id of each request, and send it back. Around all that logs."""
+class Envelope:
+    """What every request is put in: its correlation id, which is bound and sent back, a span in the
+    caller's trace if it names one, a line in the log, its figures, and the security headers, which
+    a route may set otherwise (the GraphiQL page has a policy of its own).
 
-    def __init__(self, app: ASGIApp) -> None:
+    The query string is never shown, nor the path but by its route in spans and figures.
+    """
+
+    def __init__(self, app: ASGIApp, clock: Clock, metrics: HttpMetrics) -> None:
         self._app = app
+        self._clock = clock
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        id = accept_correlation_id(headers.get(CORRELATION_HEADER), headers.get("traceparent"))
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[CORRELATION_HEADER] = id
-            await send(message)
-
+        traceparent = headers.get("traceparent")
+        id = accept_correlation_id(headers.get(CORRELATION_HEADER), traceparent)
         with correlation(id):
-            await self._app(scope, receive, send_with_id)
+            if scope["type"] == "websocket":
+                await self._app(scope, receive, send)
+            else:
+                await self._answer(scope, receive, _Sending(send, id), Flow(id, traceparent))
 
-
-class Trace:
-    """A span around each request, in the caller's trace if it names one. Never the path itself."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        flow = Flow(correlation_id(), Headers(scope=scope).get("traceparent"))
-        with root_span("request", flow, "server") as span:
-
-            async def noting_send(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    span.note(**{"http.response.status_code": message["status"]})
-                await send(message)
-
-            try:
-                await self._app(scope, receive, noting_send)
-            finally:
-                route = route_of(scope)
-                span.note(**{"http.route": route, "http.request.method": scope["method"]})
-                span.rename(f"{scope['method']} {route}")
-
-
-class AccessLog:
-    """One line per request: who, what, how it ended, how long. Never the query string."""
-
-    def __init__(self, app: ASGIApp, clock: Clock) -> None:
-        self._app = app
-        self._clock = clock
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def _answer(self, scope: Scope, receive: Receive, sent: "_Sending", flow: Flow) -> None:
         started = self._clock.monotonic()
-        status = 500
-        sent = 0
+        with root_span("request", flow, "server") as span, self._metrics.running.track_inprogress():
+            try:
+                await self._app(scope, receive, sent)
+            finally:
+                self._tell(scope, sent, span, self._clock.monotonic() - started)
 
-        async def counting_send(message: Message) -> None:
-            nonlocal status, sent
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            sent += len(message.get("body", b""))
-            await send(message)
+    def _tell(self, scope: Scope, sent: "_Sending", span: Span, seconds: float) -> None:
+        """Who, what, how it ended, how long."""
+        route, method = route_of(scope), scope["method"]
+        self._metrics.count(route, method, sent.status, seconds)
+        log.info(
+            "request",
+            method=method,
+            path=_without_token(scope["path"]),
+            status=sent.status,
+            duration_ms=round(seconds * 1000, 1),
+            response_bytes=sent.size,
+            client=scope["client"][0] if scope.get("client") else None,
+        )
+        span.note(
+            **{
+                "http.response.status_code": sent.status,
+                "http.route": route,
+                "http.request.method": method,
+            }
+        )
+        span.rename(f"{method} {route}")
 
-        try:
-            await self._app(scope, receive, counting_send)
-        finally:
-            log.info(
-                "request",
-                method=scope["method"],
-                path=_without_token(scope["path"]),
-                status=status,
-                duration_ms=round((self._clock.monotonic() - started) * 1000, 1),
-                response_bytes=sent,
-                client=scope["client"][0] if scope.get("client") else None,
-            )
+
+@dataclass(slots=True)
+class _Sending:
+    """Adds the headers; remembers the status and how many bytes of the body went out."""
+
+    send: Send
+    correlation_id: str
+    status: int = 500
+    size: int = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = self._completed(message.get("headers", ()))
+        else:
+            self.size += len(message.get("body", b""))
+        await self.send(message)
+
+    def _completed(self, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        headers = {**_SECURITY_HEADERS, _CORRELATION_HEADER: self.correlation_id.encode()}
+        named = list(given)
+        for name, _ in named:
+            headers.pop(name.lower(), None)
+        return [*named, *headers.items()]
 
 
 def _without_token(path: str) -> str:
     """What comes back from a provider's page has its proof in the path."""
     return "/return/…" if path.startswith("/return/") else path
-
-
-class SecurityHeaders:
-    """Defaults that a route may set otherwise (the GraphiQL page has a policy of its own)."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
 
 
 class _BodyTooLarge(Exception):
@@ -152,11 +136,14 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "0")
+        headers = Headers(scope=scope)
+        announced = headers.get("content-length", "0")
         if not (announced.isascii() and announced.isdigit()):
             await _refuse(send, HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "Bad Content-Length.")
         elif len(announced) > 18 or int(announced) > self._bytes_max:
             await self._too_large(send)
+        elif "content-length" in headers and "transfer-encoding" not in headers:
+            await self._app(scope, receive, send)  # the server ends the body where it was announced
         else:
             await self._count(scope, receive, send)
 

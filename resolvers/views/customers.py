@@ -41,8 +41,10 @@ class WalletEntry(Entry):
 
     amount = Attribute(
         lambda row: Money(
-            row.amount if row.direction == _NORMAL_DIRECTIONS[row.normal] else -row.amount,
-            row.currency,
+            row["amount"]
+            if row["direction"] == _NORMAL_DIRECTIONS[row["normal"]]
+            else -row["amount"],
+            row["currency"],
         )
     )
 

@@ -41,8 +41,8 @@ class Counters:
     @classmethod
     def of(cls, row: Any, suffix: str = "") -> "Counters":
         """From a row of account_balance, or of entry with the suffix "_after"."""
-        totals = {name: int(getattr(row, f"{name}{suffix}")) for name in TOTALS}  # sums are Decimal
-        return cls(currency=row.currency, normal=row.normal, seq=int(row.seq), **totals)
+        totals = {name: int(row[f"{name}{suffix}"]) for name in TOTALS}  # sums are Decimal
+        return cls(currency=row["currency"], normal=row["normal"], seq=int(row["seq"]), **totals)
 
     @property
     def posted(self) -> int:
@@ -104,9 +104,9 @@ class Account(View):
     name = column("name")
     kind = column("kind")
     currency = column("currency")
-    normal_side = Attribute(lambda row: _SIDES[row.normal])
-    allow_negative = Attribute(lambda row: row.min_available is None or row.min_available < 0)
-    frozen = Attribute(lambda row: row.state != "OPEN")
+    normal_side = Attribute(lambda row: _SIDES[row["normal"]])
+    allow_negative = Attribute(lambda row: row["min_available"] is None or row["min_available"] < 0)
+    frozen = Attribute(lambda row: row["state"] != "OPEN")
     version = column("seq")
     created_at = column("created_at")
     metadata = pairs("metadata")
@@ -114,7 +114,7 @@ class Account(View):
     @property
     def number(self) -> int:
         """The internal number, by which entries know the account."""
-        number: int = self.row.id
+        number: int = self.row["id"]
         return number
 
     @property
@@ -139,27 +139,28 @@ class Transaction(View):
 
     id = public_id("txn", "public_id")
     sequence = column("id")
-    kind = Attribute(lambda row: row.recipe.partition("@")[0])
-    description = Attribute(lambda row: row.description or None)
+    kind = Attribute(lambda row: row["recipe"].partition("@")[0])
+    description = Attribute(lambda row: row["description"] or None)
     posted_at = column("recorded_at")
     effective_at = column("effective_at")
     external_id = column("provider_ref")
     correlation_id = column("correlation_id")
-    hash = Attribute(lambda row: row.content_hash.hex())
+    hash = Attribute(lambda row: row["content_hash"].hex())
     metadata = pairs("metadata")
 
 
 class Entry(View):
     """One debit or credit; the row also has the account's normal side, and the transaction."""
 
-    id = Attribute(lambda row: entry_id(row.account_id, row.seq))
+    id = Attribute(lambda row: entry_id(row["account_id"], row["seq"]))
     sequence = column("seq")
-    direction = Attribute(lambda row: _DIRECTIONS[row.direction])
-    layer = Attribute(lambda row: _LAYERS[row.layer])
+    direction = Attribute(lambda row: _DIRECTIONS[row["direction"]])
+    layer = Attribute(lambda row: _LAYERS[row["layer"]])
     amount = money("amount")
     running_balance = Attribute(
         lambda row: Money(
-            row.normal * (row.debits_posted_after - row.credits_posted_after), row.currency
+            row["normal"] * (row["debits_posted_after"] - row["credits_posted_after"]),
+            row["currency"],
         )
     )
     posted_at = column("recorded_at")

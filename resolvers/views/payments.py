@@ -110,12 +110,12 @@ def _method(stored: Mapping[str, Any]) -> Method | None:
 
 def decline(name: str) -> Attribute[Decline | None]:
     """The column's refusal."""
-    return Attribute(lambda row: _decline(getattr(row, name)))
+    return Attribute(lambda row: _decline(row[name]))
 
 
 def next_action(name: str) -> Attribute[NextAction | None]:
     """The column's next step of the shopper."""
-    return Attribute(lambda row: _next_action(getattr(row, name)))
+    return Attribute(lambda row: _next_action(row[name]))
 
 
 class Payment(View):
@@ -134,7 +134,7 @@ class Payment(View):
     amount_refunded = money("refunded", "refunded_external")
     fees = money("fees")
     capture_mode = column("capture_mode")
-    method = Attribute(lambda row: _method(row.method))
+    method = Attribute(lambda row: _method(row["method"]))
     customer_id = column("customer_id")
     next_action = next_action("next_action")
     last_decline = decline("last_decline")
@@ -143,13 +143,15 @@ class Payment(View):
     @property
     def amount_captured(self) -> Money:
         """Taken and not taken back by the provider since."""
-        return self._money(self.row.captured_gross - self.row.capture_reversed)
+        return self._money(self.row["captured_gross"] - self.row["capture_reversed"])
 
     @property
     def amount_capturable(self) -> Money:
         """Reserved at the provider and not captured yet."""
         row = self.row
-        return self._money(capturable_of_row(row.status, row.authorized, row.captured_gross))
+        return self._money(
+            capturable_of_row(row["status"], row["authorized"], row["captured_gross"])
+        )
 
     @property
     def amount_refundable(self) -> Money:
@@ -157,11 +159,11 @@ class Payment(View):
         row = self.row
         return self._money(
             refundable_of_row(
-                row.captured_gross,
-                row.capture_reversed,
-                row.refund_reserved,
-                row.refunded_external,
-                row.disputed,
+                row["captured_gross"],
+                row["capture_reversed"],
+                row["refund_reserved"],
+                row["refunded_external"],
+                row["disputed"],
             )
         )
 
@@ -169,19 +171,21 @@ class Payment(View):
     def net(self) -> Money:
         """What is left: captured, less what went back, is disputed, or was charged as a fee."""
         row = self.row
-        gone = row.capture_reversed + row.refunded + row.refunded_external + row.disputed
-        return self._money(row.captured_gross - gone - row.fees)
+        gone = (
+            row["capture_reversed"] + row["refunded"] + row["refunded_external"] + row["disputed"]
+        )
+        return self._money(row["captured_gross"] - gone - row["fees"])
 
     @property
     def allowed_actions(self) -> list[str]:
         """What can be done now; another request may be faster."""
-        status = self.row.status
+        status = self.row["status"]
         return [
             action
             for action, allowed in (
                 ("CONFIRM", status in {"REQUIRES_PAYMENT_METHOD", "REQUIRES_CONFIRMATION"}),
                 ("CAPTURE", self.amount_capturable.minor_units > 0),
-                ("CANCEL", status in _CANCELABLE and self.row.cancel_requested_at is None),
+                ("CANCEL", status in _CANCELABLE and self.row["cancel_requested_at"] is None),
                 ("REFUND", self.amount_refundable.minor_units > 0),
                 ("SYNC", status in {"PROCESSING", "REQUIRES_ACTION", "IN_REVIEW"}),
             )
@@ -189,7 +193,7 @@ class Payment(View):
         ]
 
     def _money(self, minor_units: int) -> Money:
-        return Money(minor_units, self.row.currency)
+        return Money(minor_units, self.row["currency"])
 
 
 _CANCELABLE: Final = frozenset(
@@ -229,9 +233,9 @@ class RoutingDecision:
 
 def _routing(row: Any) -> RoutingDecision:
     return RoutingDecision(
-        row.routing["strategy"],
-        row.created_at,
-        [RoutingCandidate.from_json(line) for line in row.routing["candidates"]],
+        row["routing"]["strategy"],
+        row["created_at"],
+        [RoutingCandidate.from_json(line) for line in row["routing"]["candidates"]],
     )
 
 
@@ -248,9 +252,9 @@ class PaymentAttempt(View):
 
 
 def _latency_ms(row: Any) -> int | None:
-    if row.sent_at is None or row.completed_at is None:
+    if row["sent_at"] is None or row["completed_at"] is None:
         return None
-    elapsed: timedelta = row.completed_at - row.sent_at
+    elapsed: timedelta = row["completed_at"] - row["sent_at"]
     return round(elapsed.total_seconds() * 1000)
 
 
@@ -270,7 +274,7 @@ class ProviderOperation(View):
     latency_ms = Attribute(_latency_ms)
     decline = decline("decline")
     next_resolution_at = Attribute(
-        lambda row: row.next_action_at if row.status == "UNKNOWN" else None
+        lambda row: row["next_action_at"] if row["status"] == "UNKNOWN" else None
     )
     resolution_tries = column("resolution_tries")
 
@@ -285,7 +289,7 @@ class Evidence(View):
     occurred_at = column("occurred_at")
     received_at = column("received_at")
     provider_event_id = column("provider_event_id")
-    applied = Attribute(lambda row: row.says == row.operation_status)
+    applied = Attribute(lambda row: row["says"] == row["operation_status"])
     note = column("note")
 
 

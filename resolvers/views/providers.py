@@ -47,19 +47,19 @@ class Provider(View):
 
     @property
     def capabilities(self) -> list[str]:
-        found = granted(self.manifest, self.row.fields) if self.manifest else ()
+        found = granted(self.manifest, self.row["fields"]) if self.manifest else ()
         return sorted(capability.value for capability in found)
 
     @property
     def methods(self) -> list[str]:
         """What the account may charge, if it is narrower than what the adapter can."""
         can = self.manifest.methods if self.manifest else frozenset()
-        return sorted(can & set(self.row.methods) if self.row.methods else can)
+        return sorted(can & set(self.row["methods"]) if self.row["methods"] else can)
 
     @property
     def countries(self) -> list[str]:
         """Empty: all."""
-        allowed = set(self.row.countries)
+        allowed = set(self.row["countries"])
         can = set(self.manifest.countries) if self.manifest else set()
         return sorted(can & allowed if can and allowed else can | allowed)
 
@@ -71,7 +71,7 @@ class Provider(View):
             found[limit.currency] = _limit(
                 limit.currency, limit.min_minor_units, limit.max_minor_units
             )
-        for stored in self.row.limits:
+        for stored in self.row["limits"]:
             found[stored["currency"]] = _stored_limit(stored)
         return [found[currency] for currency in sorted(found)]
 
@@ -118,7 +118,9 @@ def health_of(breakers: Sequence[Any], unknown: Mapping[UUID, int], id: UUID) ->
     """From rows of provider_health of one account, and counts by account."""
     return ProviderHealth(
         [
-            BreakerStatus(row.kind, row.state, row.since, row.next_probe_at, row.reason)
+            BreakerStatus(
+                row["kind"], row["state"], row["since"], row["next_probe_at"], row["reason"]
+            )
             for row in breakers
         ],
         unknown.get(id, 0),

@@ -5,7 +5,7 @@ A view holds its row and nothing else; an attribute nobody selects costs nothing
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Generic, TypeVar, overload
 from uuid import UUID
 
@@ -16,7 +16,7 @@ Shown = TypeVar("Shown")
 
 
 class View:
-    """Something the API shows, made from one row (anything with the columns as attributes)."""
+    """Something the API shows, made from one row (anything with the columns as items)."""
 
     __slots__ = ("row",)
 
@@ -26,7 +26,7 @@ class View:
     @property
     def uuid(self) -> UUID:
         """The bare id, for loaders."""
-        found: UUID = self.row.id
+        found: UUID = self.row["id"]
         return found
 
 
@@ -39,8 +39,8 @@ class Part:
         self._whole = whole
         self._prefix = prefix
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._whole, self._prefix + name)
+    def __getitem__(self, name: str) -> Any:
+        return self._whole[self._prefix + name]
 
 
 class Attribute(Generic[Shown]):
@@ -61,25 +61,25 @@ class Attribute(Generic[Shown]):
 
 def column(name: str) -> Attribute[Any]:
     """The column as it is."""
-    return Attribute(attrgetter(name))
+    return Attribute(itemgetter(name))
 
 
 def public_id(prefix: str, name: str = "id") -> Attribute[str]:
     """The column's uuid with the prefix of its kind."""
-    return Attribute(lambda row: encode(prefix, getattr(row, name)))
+    return Attribute(lambda row: encode(prefix, row[name]))
 
 
 def money(*columns: str) -> Attribute[Money]:
     """The sum of the columns, in the row's currency."""
-    return Attribute(lambda row: Money(sum(getattr(row, name) for name in columns), row.currency))
+    return Attribute(lambda row: Money(sum(row[name] for name in columns), row["currency"]))
 
 
 def optional_money(name: str) -> Attribute[Money | None]:
     """The column in the row's currency; None when either is."""
 
     def compute(row: Any) -> Money | None:
-        amount = getattr(row, name)
-        return None if amount is None or row.currency is None else Money(amount, row.currency)
+        amount = row[name]
+        return None if amount is None or row["currency"] is None else Money(amount, row["currency"])
 
     return Attribute(compute)
 
@@ -94,7 +94,7 @@ class KeyValue:
 
 def pairs(name: str) -> Attribute[list[KeyValue]]:
     """The members of a flat JSON column, by key."""
-    return Attribute(lambda row: key_values(getattr(row, name)))
+    return Attribute(lambda row: key_values(row[name]))
 
 
 def key_values(members: Mapping[str, object] | None) -> list[KeyValue]:

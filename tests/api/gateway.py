@@ -10,14 +10,13 @@ import itertools
 import os
 import re
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any, TypeVar
 
 import httpx
@@ -32,10 +31,13 @@ from counterfoil.bootstrap import (
     ensure_tenant,
     register_at_simulator,
 )
+from counterfoil.health_check import answers
 from gateways.accounts import ProviderAccount
 from ledger import AccountRef, Direction, Leg, Posting, post
 from tenants import SCOPES, IssuedKey, allow_origin, issue
+from tests.loopback import TRUSTS_NOBODY
 from tests.ports import free_port
+from tests.programs import Program
 from tests.simulator.process import SimulatorProcess
 from tests.waiting import eventually
 
@@ -69,7 +71,7 @@ class Gateway:
     client: httpx.Client
     admin: "psycopg.Connection[Any]" = field(repr=False)
     """The database as its superuser, each statement a unit of work of its own."""
-    process: "subprocess.Popen[bytes]" = field(repr=False)
+    process: Program = field(repr=False)
 
     # ---- looking inside
 
@@ -439,7 +441,7 @@ def a_gateway(folder: Path, app_url: str, admin_url: str, **settings: str) -> It
     with (
         SimulatorProcess(folder / "simulator") as simulator,
         serving(environment, log, base) as process,
-        httpx.Client(base_url=base, trust_env=False, timeout=30) as client,
+        httpx.Client(base_url=base, trust_env=False, timeout=30, verify=TRUSTS_NOBODY) as client,
         psycopg.connect(admin_url, autocommit=True) as admin,
     ):
         yield Gateway(
@@ -448,18 +450,9 @@ def a_gateway(folder: Path, app_url: str, admin_url: str, **settings: str) -> It
 
 
 @contextmanager
-def serving(
-    environment: Mapping[str, str], log: Path, base: str
-) -> Iterator["subprocess.Popen[bytes]"]:
+def serving(environment: Mapping[str, str], log: Path, base: str) -> Iterator[Program]:
     """`python -m counterfoil serve` until the block ends; its output goes to `log`."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "counterfoil", "serve"],
-            cwd=ROOT,
-            env=dict(environment),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    process = Program(("counterfoil", "serve"), environment, log, log)
     try:
         _await_ready(process, base, log)
         yield process
@@ -467,20 +460,17 @@ def serving(
         process.terminate()
         try:
             process.wait(25)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             process.kill()
-            process.wait()
+            process.wait(25)
 
 
-def _await_ready(process: "subprocess.Popen[bytes]", base: str, log: Path) -> None:
+def _await_ready(process: Program, base: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{base}/readyz", trust_env=False, timeout=2).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.05)
+        if answers(f"{base}/readyz"):
+            return
+        time.sleep(0.02)
     raise AssertionError(f"the gateway did not start:\n{log.read_text()[-3000:]}")
 
 

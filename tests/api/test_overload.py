@@ -18,6 +18,7 @@ import psycopg
 from core.identifiers import decode, encode, new_id
 from simulator.deliveries import sign
 from tests.api.gateway import MUTATIONS, Gateway, Shop, a_key
+from tests.loopback import TRUSTS_NOBODY
 from tests.waiting import eventually
 
 SETTINGS = {
@@ -122,9 +123,13 @@ class Crowd:
     def _ask(self) -> None:
         asked = {"idempotencyKey": a_key(), "paymentId": self.payment_id}
         body = {"query": MUTATIONS["paymentCapture"], "variables": {"input": asked}}
-        headers = {"authorization": f"Bearer {self.shop.key}"}
-        base = self.shop.gateway.base
-        with httpx.Client(base_url=base, trust_env=False, timeout=30, headers=headers) as client:
+        with httpx.Client(
+            base_url=self.shop.gateway.base,
+            trust_env=False,
+            timeout=30,
+            verify=TRUSTS_NOBODY,
+            headers={"authorization": f"Bearer {self.shop.key}"},
+        ) as client:
             while not self._leave.is_set():
                 began = time.monotonic()
                 answer = client.post("/graphql", json=body)

@@ -3,7 +3,6 @@ import asyncio
 import asyncpg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from core.database import Database, DatabaseSettings, DatabaseUnavailable, Reader, Tx
 from tests.conftest import add_tenant
@@ -118,17 +117,17 @@ async def test_reading_while_the_database_is_away_or_blocked_is_unavailable(
 
     with pytest.raises(DatabaseUnavailable):
         async with database.reading(tenant_id) as connection:
-            backend = (await connection.execute(sleep, {"seconds": 0})).scalar()
+            backend = (await connection.fetch(sleep, seconds=0))[0][0]
             await admin.execute("SELECT pg_terminate_backend($1)", backend)
-            await connection.execute(sleep, {"seconds": 5})
+            await connection.fetch(sleep, seconds=5)
     async with admin.transaction():
         await admin.execute("LOCK TABLE block_list IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(DatabaseUnavailable):
             async with database.reading(tenant_id) as connection:
-                await connection.execute(text("SET LOCAL lock_timeout = '50ms'"))
-                await connection.execute(text("SELECT 1 FROM block_list"))
+                await connection.fetch(text("SET LOCAL lock_timeout = '50ms'"))
+                await connection.fetch(text("SELECT 1 FROM block_list"))
     async with database.reading(tenant_id) as connection:
-        await connection.execute(sleep, {"seconds": 0})
+        await connection.fetch(sleep, seconds=0)
     await admin.close()
 
 
@@ -140,7 +139,7 @@ async def test_reading_goes_on_at_once_when_the_server_was_started_anew(
 
     async def backend() -> object:
         async with database.reading(tenant_id) as reader:
-            return (await reader.execute(mine)).scalar()
+            return (await reader.fetch(mine))[0][0]
 
     idle = await asyncio.gather(backend(), backend())
     for each in idle:
@@ -160,7 +159,7 @@ async def test_a_reader_cancelled_at_any_moment_leaves_no_snapshot_open(
 
     async def read() -> None:
         async with database.reading(tenant_id) as reader:
-            await reader.execute(text("SELECT 1"))
+            await reader.fetch(text("SELECT 1"))
 
     await read()
     for steps in range(20):
@@ -181,14 +180,14 @@ async def test_a_reading_session_sees_its_tenant_and_cannot_write(
         await block(tx, tenant_id, "AA")
 
     async def count(reader: Reader) -> object:
-        return (await reader.execute(text("SELECT count(*) FROM block_list"))).scalar()
+        return (await reader.fetch(text("SELECT count(*) FROM block_list")))[0][0]
 
     async with database.reading(stranger) as reader:
         assert await count(reader) == 0
     async with database.reading(tenant_id) as reader:
         assert await count(reader) == 1
-        with pytest.raises(DBAPIError, match="read-only"):
-            await reader.execute(text("DELETE FROM block_list"))
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await reader.fetch(text("DELETE FROM block_list"))
     async with database.reading(stranger) as reader:
         assert await count(reader) == 0
 
@@ -199,14 +198,14 @@ async def test_a_reader_sees_one_moment_whatever_is_written_meanwhile(
     blocked_now = text("SELECT count(*) FROM block_list")
 
     async with database.reading(tenant_id) as reader:
-        before = (await reader.execute(blocked_now)).scalar()
+        before = (await reader.fetch(blocked_now))[0][0]
         async with database.unit_of_work(tenant_id) as tx:
             await block(tx, tenant_id, "BB")
-        after = (await reader.execute(blocked_now)).scalar()
+        after = (await reader.fetch(blocked_now))[0][0]
 
     assert (before, after) == (0, 0)
     async with database.reading(tenant_id) as reader:
-        assert (await reader.execute(blocked_now)).scalar() == 1
+        assert (await reader.fetch(blocked_now))[0][0] == 1
 
 
 async def test_a_reader_that_is_cancelled_gives_no_connection_back_that_is_busy(
@@ -214,7 +213,7 @@ async def test_a_reader_that_is_cancelled_gives_no_connection_back_that_is_busy(
 ) -> None:
     async def read(seconds: float) -> None:
         async with database.reading(tenant_id) as reader:
-            await reader.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
+            await reader.fetch(text("SELECT pg_sleep(:seconds)"), seconds=seconds)
 
     for _ in range(12):
         with pytest.raises(TimeoutError):

@@ -3,6 +3,8 @@ import json
 import logging
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
 
 import pytest
 import structlog
@@ -44,16 +46,23 @@ SECRETS = [
 ]
 
 
-@pytest.fixture
-def lines() -> Iterator[io.StringIO]:
+@contextmanager
+def logged(format: Literal["console", "json"]) -> Iterator[io.StringIO]:
+    """What is logged meanwhile, in the way of the product; afterwards logging is as it was."""
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, configured = list(root.handlers), root.level, structlog.get_config()
     stream = io.StringIO()
-    configure_logging("json", "info", stream)
+    configure_logging(format, "info", stream)
     yield stream
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**configured)
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    with logged("json") as stream:
+        yield stream
 
 
 @pytest.mark.parametrize("card", CARDS)
@@ -149,16 +158,9 @@ def test_lines_below_the_level_are_not_written(lines: io.StringIO) -> None:
 
 
 def test_console_lines_are_redacted_too() -> None:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    stream = io.StringIO()
-    configure_logging("console", "info", stream)
+    with logged("console") as stream:
+        structlog.get_logger("test").info("charged", card=CARDS[0], key=SECRETS[0])
 
-    structlog.get_logger("test").info("charged", card=CARDS[0], key=SECRETS[0])
-
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
     assert "[card]" in stream.getvalue()
     assert SECRETS[0] not in stream.getvalue()
 

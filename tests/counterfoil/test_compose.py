@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import httpx
 import pytest
@@ -20,12 +20,17 @@ from counterfoil.embedded_postgres import EmbeddedPostgres
 from counterfoil.health_check import main as health_check
 from counterfoil.layout import ROOT
 from counterfoil.postgres_binaries import find_binaries
+from tests.programs import Program
 
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
 OURS: Final = sorted(name for name, service in SERVICES.items() if "build" in service)
 HEALTHY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 20.0
+STARTED_ELSEWHERE: Final = {"api", "simulator"}
+"""Services whose start from nothing test_serving.py sees; here they are forked."""
+
+Process: TypeAlias = Program | subprocess.Popen[bytes]
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -61,12 +66,13 @@ class Outside:
         path.mkdir(exist_ok=True)
         return path
 
-    def command(self, service: str) -> list[str]:
+    def command(self, service: str) -> tuple[str, ...]:
+        """What follows `python -m`."""
         words = [self.translate(word, service) for word in SERVICES[service]["command"]]
         words = [str(self.simulator) if word == "8001" else word for word in words]
         words = ["127.0.0.1" if word == "0.0.0.0" else word for word in words]
-        assert words[0] == "python"
-        return [sys.executable, *words[1:]]
+        assert words[:2] == ["python", "-m"]
+        return tuple(words[2:])
 
     def check(self, service: str) -> list[str]:
         kind, program, *words = SERVICES[service]["healthcheck"]["test"]
@@ -100,9 +106,9 @@ def volumes_of(service: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(outside: Outside, service: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(outside: Outside, service: str) -> Iterator[Process]:
     """A long-running service that has become healthy; at the end it stops in order."""
-    process = subprocess.Popen(outside.command(service), cwd=ROOT, env=outside.environment(service))
+    process = started(outside, service)
     try:
         await_healthy(outside, service, process)
         yield process
@@ -112,7 +118,14 @@ def running(outside: Outside, service: str) -> Iterator[subprocess.Popen[bytes]]
         assert process.wait(STOP_SECONDS) in {0, -signal.SIGTERM}, service
 
 
-def await_healthy(outside: Outside, service: str, process: subprocess.Popen[bytes]) -> None:
+def started(outside: Outside, service: str) -> Process:
+    words, environment = outside.command(service), outside.environment(service)
+    if service in STARTED_ELSEWHERE:
+        return Program(words, environment)
+    return subprocess.Popen([sys.executable, "-m", *words], cwd=ROOT, env=environment)
+
+
+def await_healthy(outside: Outside, service: str, process: Process) -> None:
     deadline = time.monotonic() + HEALTHY_SECONDS
     while not is_healthy(outside, service):
         assert process.poll() is None, f"{service} ended"
@@ -128,9 +141,7 @@ def is_healthy(outside: Outside, service: str) -> bool:
 def run_once(outside: Outside, service: str) -> None:
     """A service that ends by itself. Twice, because every `up` runs it again."""
     for _ in range(2):
-        subprocess.run(
-            outside.command(service), cwd=ROOT, env=outside.environment(service), check=True
-        )
+        assert started(outside, service).wait(HEALTHY_SECONDS) == 0
 
 
 @contextmanager

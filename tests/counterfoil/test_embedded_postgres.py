@@ -37,6 +37,22 @@ def a_server(folder: Path) -> EmbeddedPostgres:
     return EmbeddedPostgres(folder, BINARIES, durable=False)
 
 
+@pytest.fixture(scope="module")
+def first_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("first") / "pg"
+    with a_server(folder):
+        pass
+    (folder / "port").unlink()
+    return folder
+
+
+@pytest.fixture
+def made(first_made: Path, tmp_path: Path) -> Path:
+    """The folder of a server that was made and stopped. Making it takes longer than a test."""
+    subprocess.run(["cp", "-a", first_made, tmp_path / "pg"], check=True)
+    return tmp_path / "pg"
+
+
 @contextmanager
 def a_supervising_process(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A process that supervises a server, and the server's process number."""
@@ -104,8 +120,8 @@ def test_a_second_start_finds_the_data_of_the_first(tmp_path: Path) -> None:
     assert second.port == port
 
 
-def test_a_stopped_server_leaves_no_process(tmp_path: Path) -> None:
-    with a_server(tmp_path / "pg") as server:
+def test_a_stopped_server_leaves_no_process(made: Path) -> None:
+    with a_server(made) as server:
         pid = server.server_pid
         assert pid is not None
         assert watchdogs_of(pid)
@@ -114,15 +130,15 @@ def test_a_stopped_server_leaves_no_process(tmp_path: Path) -> None:
     assert not watchdogs_of(pid)
 
 
-def test_a_killed_server_is_restarted(tmp_path: Path) -> None:
-    with a_server(tmp_path / "pg") as server:
+def test_a_killed_server_is_restarted(made: Path) -> None:
+    with a_server(made) as server:
         kill_and_await_the_next(server)
 
         assert watchdogs_of(server.server_pid or 0)
 
 
-def test_a_server_killed_again_and_again_keeps_what_was_committed(tmp_path: Path) -> None:
-    with EmbeddedPostgres(tmp_path / "pg", BINARIES) as server:
+def test_a_server_killed_again_and_again_keeps_what_was_committed(made: Path) -> None:
+    with EmbeddedPostgres(made, BINARIES) as server:
         for number in range(3):
             with psycopg.connect(server.admin_url("postgres")) as connection:
                 connection.execute(b"CREATE TABLE kept_%d ()" % number)
@@ -133,8 +149,8 @@ def test_a_server_killed_again_and_again_keeps_what_was_committed(tmp_path: Path
     assert kept == 3
 
 
-def test_a_killed_supervisor_takes_the_server_with_it(tmp_path: Path) -> None:
-    with a_supervising_process(tmp_path / "pg") as (supervisor, server_pid):
+def test_a_killed_supervisor_takes_the_server_with_it(made: Path) -> None:
+    with a_supervising_process(made) as (supervisor, server_pid):
         assert is_running(server_pid)
 
         supervisor.send_signal(signal.SIGKILL)
@@ -142,8 +158,8 @@ def test_a_killed_supervisor_takes_the_server_with_it(tmp_path: Path) -> None:
         eventually(lambda: not is_running(server_pid))
 
 
-def test_a_killed_watchdog_is_replaced(tmp_path: Path) -> None:
-    with a_server(tmp_path / "pg") as server:
+def test_a_killed_watchdog_is_replaced(made: Path) -> None:
+    with a_server(made) as server:
         pid = server.server_pid
         assert pid is not None
         (watchdog,) = watchdogs_of(pid)
@@ -153,8 +169,8 @@ def test_a_killed_watchdog_is_replaced(tmp_path: Path) -> None:
         eventually(lambda: bool(watchdogs_of(pid)) and watchdogs_of(pid) != [watchdog])
 
 
-def test_a_server_nobody_supervises_is_ended_by_the_next_start(tmp_path: Path) -> None:
-    with a_supervising_process(tmp_path / "pg") as (supervisor, orphan):
+def test_a_server_nobody_supervises_is_ended_by_the_next_start(made: Path) -> None:
+    with a_supervising_process(made) as (supervisor, orphan):
         # The watchdog first and both at once: nobody is left to stop the server.
         supervisor.send_signal(signal.SIGSTOP)
         for watchdog in watchdogs_of(orphan):
@@ -163,20 +179,20 @@ def test_a_server_nobody_supervises_is_ended_by_the_next_start(tmp_path: Path) -
         supervisor.wait()
         assert is_running(orphan)
 
-        with a_server(tmp_path / "pg") as server:
+        with a_server(made) as server:
             assert _answers(server)
             assert not is_running(orphan)
 
 
-def test_a_stale_pid_file_that_names_a_living_process_does_not_confuse(tmp_path: Path) -> None:
-    with a_server(tmp_path / "pg"):
+def test_a_stale_pid_file_that_names_a_living_process_does_not_confuse(made: Path) -> None:
+    with a_server(made):
         pass
     bystander = subprocess.Popen(["sleep", "60"])
     try:
-        pid_file = tmp_path / "pg" / "cluster" / "postmaster.pid"
+        pid_file = made / "cluster" / "postmaster.pid"
         pid_file.write_text(f"{bystander.pid}\n{pid_file.parent}\n0\n5432\n\n127.0.0.1\n\n")
 
-        with a_server(tmp_path / "pg") as server:
+        with a_server(made) as server:
             assert _answers(server)
 
         assert bystander.poll() is None
@@ -185,11 +201,11 @@ def test_a_stale_pid_file_that_names_a_living_process_does_not_confuse(tmp_path:
         bystander.wait()
 
 
-def test_a_port_taken_meanwhile_is_replaced(tmp_path: Path) -> None:
-    with a_server(tmp_path / "pg") as first:
+def test_a_port_taken_meanwhile_is_replaced(made: Path) -> None:
+    with a_server(made) as first:
         port = first.port
 
-    with socket.create_server(("127.0.0.1", port)), a_server(tmp_path / "pg") as second:
+    with socket.create_server(("127.0.0.1", port)), a_server(made) as second:
         assert second.port != port
         assert _answers(second)
 
@@ -211,9 +227,9 @@ def test_two_servers_run_side_by_side(tmp_path: Path) -> None:
         assert _answers(two)
 
 
-def test_whoever_comes_second_uses_the_running_server_and_leaves_it_running(tmp_path: Path) -> None:
-    with a_server(tmp_path / "pg") as first:
-        with a_server(tmp_path / "pg") as second:
+def test_whoever_comes_second_uses_the_running_server_and_leaves_it_running(made: Path) -> None:
+    with a_server(made) as first:
+        with a_server(made) as second:
             assert not second.is_supervised_here
             assert second.port == first.port
             assert _answers(second)
@@ -293,13 +309,11 @@ def _way_works(identity: unprivileged.Identity, folder: Path) -> bool:
         server.stop()
 
 
-def test_a_folder_of_another_postgresql_version_is_refused(tmp_path: Path) -> None:
-    with a_server(tmp_path / "pg"):
-        pass
-    (tmp_path / "pg" / "cluster" / "PG_VERSION").write_text("12\n")
+def test_a_folder_of_another_postgresql_version_is_refused(made: Path) -> None:
+    (made / "cluster" / "PG_VERSION").write_text("12\n")
 
     with pytest.raises(PostgresFailed, match=r"created by PostgreSQL 12.*\n.*COUNTERFOIL_PG_BIN"):
-        a_server(tmp_path / "pg").start()
+        a_server(made).start()
 
 
 def test_an_unfinished_cluster_is_made_again(tmp_path: Path) -> None:
@@ -310,14 +324,12 @@ def test_an_unfinished_cluster_is_made_again(tmp_path: Path) -> None:
         assert _answers(server)
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
-    with a_server(tmp_path / "pg"):
-        pass
-    with (tmp_path / "pg" / "cluster" / "postgresql.conf").open("a") as file:
+def test_a_server_that_cannot_start_says_why(made: Path) -> None:
+    with (made / "cluster" / "postgresql.conf").open("a") as file:
         file.write("shared_buffers = nonsense\n")
 
     with pytest.raises(PostgresFailed, match="shared_buffers"):
-        a_server(tmp_path / "pg").start()
+        a_server(made).start()
 
 
 def test_a_folder_named_by_the_operator_is_not_silently_replaced(tmp_path: Path) -> None:

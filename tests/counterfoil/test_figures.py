@@ -22,13 +22,12 @@ from core.database import Database
 from core.identifiers import new_id
 from core.telemetry import write_metrics
 from counterfoil.figures import (
-    HttpMetrics,
-    MeasureRequests,
     WaitingMetrics,
     count_process,
     keep_watching_loop,
     measure_waiting,
 )
+from counterfoil.http import Envelope, HttpMetrics
 from tests.payments.world import World, a_world
 from tests.simulator.process import SimulatorProcess
 
@@ -204,9 +203,7 @@ def a_measured_app(registry: CollectorRegistry) -> Starlette:
             Route("/graphql", _ok),
             Route("/broken", _broken),
         ],
-        middleware=[
-            Middleware(MeasureRequests, metrics=HttpMetrics(registry), clock=SystemClock())
-        ],
+        middleware=[Middleware(Envelope, metrics=HttpMetrics(registry), clock=SystemClock())],
     )
 
 

@@ -11,8 +11,8 @@ import respx
 
 from counterfoil import published_keys
 from counterfoil.published_keys import KeysUnavailable, PublishedKeys
-from gateways.wire import make_client
 from tenants import Bearer, Issuer, verify_token
+from tests.gateways.builders import a_client
 from tests.tenants.signing import AUDIENCE, ISSUER, Signer, good_claims, key_set
 
 URL: Final = "https://id.example/keys"
@@ -46,7 +46,7 @@ def issuer() -> Iterator[respx.Route]:
 
 @pytest.fixture
 async def keys(clock: SetClock) -> AsyncIterator[PublishedKeys]:
-    async with make_client() as client:
+    async with a_client() as client:
         yield PublishedKeys(URL, client, clock)
 
 
@@ -186,7 +186,7 @@ async def test_an_issuer_that_does_not_answer_is_given_up(
         raise AssertionError
 
     issuer.mock(side_effect=never)
-    async with make_client() as client:
+    async with a_client() as client:
         impatient = PublishedKeys(URL, client, clock, fetch_seconds=0.05)
         for _ in range(3):
             with pytest.raises(KeysUnavailable):

@@ -7,19 +7,22 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import pytest
 
 from counterfoil.addresses import AddressTaken
+from counterfoil.health_check import answers
 from counterfoil.layout import ROOT
 from counterfoil.serving import SimulatorFailed, _free_port, with_simulator
 from counterfoil.settings import Settings
 from counterfoil.watchdog import undisturbed
 from tests.ports import free_port
+from tests.programs import Program
 
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
@@ -40,14 +43,27 @@ def environment(data_dir: Path, port: int, **more: str) -> dict[str, str]:
     }
 
 
-@contextmanager
-def a_server(data_dir: Path, port: int, **more: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A serving process that is ready."""
-    process = subprocess.Popen(
+def from_nothing(data_dir: Path, port: int) -> subprocess.Popen[bytes]:
+    """As it starts for an operator."""
+    return subprocess.Popen(
         [sys.executable, "-m", "counterfoil", "serve"],
         cwd=ROOT,
-        env=environment(data_dir, port, **more),
+        env=environment(data_dir, port),
     )
+
+
+def forked(data_dir: Path, port: int) -> Program:
+    """The same, with everything imported already."""
+    return Program(("counterfoil", "serve"), environment(data_dir, port))
+
+
+Process = TypeVar("Process", Program, subprocess.Popen[bytes])
+
+
+@contextmanager
+def a_server(start: Callable[[Path, int], Process], data_dir: Path, port: int) -> Iterator[Process]:
+    """A serving process that is ready."""
+    process = start(data_dir, port)
     try:
         _await_ready(process, port)
         yield process
@@ -56,17 +72,12 @@ def a_server(data_dir: Path, port: int, **more: str) -> Iterator[subprocess.Pope
         process.wait(STOP_SECONDS)
 
 
-def _await_ready(process: subprocess.Popen[bytes], port: int) -> None:
+def _await_ready(process: Program | subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).is_success:
-                return
-        except httpx.HTTPError:
-            pass
+    while not answers(f"http://127.0.0.1:{port}/readyz"):
         assert process.poll() is None, "it ended before it was ready"
         assert time.monotonic() < deadline, "it was not ready in time"
-        time.sleep(0.1)
+        time.sleep(0.02)
 
 
 def processes_of(data_dir: Path) -> list[str]:
@@ -91,13 +102,13 @@ def await_no_processes(data_dir: Path) -> None:
 
 def test_a_first_start_makes_all_and_a_second_start_finds_it(tmp_path: Path) -> None:
     port = free_port()
-    with a_server(tmp_path, port) as first:
+    with a_server(from_nothing, tmp_path, port) as first:
         key = (tmp_path / "demo-key").read_text()
         first.send_signal(signal.SIGTERM)
         assert first.wait(STOP_SECONDS) == 0
     assert processes_of(tmp_path) == []
 
-    with a_server(tmp_path, port):
+    with a_server(from_nothing, tmp_path, port):
         assert (tmp_path / "demo-key").read_text() == key
 
     for name in ("demo-key", "encryption-key"):
@@ -106,18 +117,21 @@ def test_a_first_start_makes_all_and_a_second_start_finds_it(tmp_path: Path) -> 
 
 def test_a_killed_server_leaves_nothing_and_starts_again(tmp_path: Path) -> None:
     port = free_port()
-    with a_server(tmp_path, port) as killed:
-        killed.send_signal(signal.SIGKILL)
-        killed.wait()
+    with a_server(forked, tmp_path, port) as killed:
+        killed.kill()
+        killed.wait(STOP_SECONDS)
 
-    with a_server(tmp_path, port):
+    with a_server(forked, tmp_path, port):
         pass
 
     await_no_processes(tmp_path)
 
 
 def test_two_servers_run_side_by_side(tmp_path: Path) -> None:
-    with a_server(tmp_path / "one", free_port()), a_server(tmp_path / "two", free_port()):
+    with (
+        a_server(forked, tmp_path / "one", free_port()),
+        a_server(forked, tmp_path / "two", free_port()),
+    ):
         ports = {(tmp_path / name / "simulator" / "port").read_text() for name in ("one", "two")}
 
     assert len(ports) == 2
@@ -142,11 +156,7 @@ def test_a_taken_port_is_told_at_once_and_starts_no_database(tmp_path: Path) -> 
 
 
 def test_a_stop_half_way_through_the_start_leaves_nothing(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "counterfoil", "serve"],
-        cwd=ROOT,
-        env=environment(tmp_path, free_port()),
-    )
+    process = from_nothing(tmp_path, free_port())
     deadline = time.monotonic() + START_SECONDS
     while not (tmp_path / "postgres" / "cluster").exists():
         assert time.monotonic() < deadline

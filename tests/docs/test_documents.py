@@ -1,8 +1,6 @@
 """What the documents say exists: operations, commands, files."""
 
 import re
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 from graphql import GraphQLSchema, parse, validate
 
 from schema.build import build
+from tests.counterfoil.command_line import run
 from tests.docs.blocks import ROOT, Block, blocks_of, documents
 
 BLOCKS = [block for path in documents() for block in blocks_of(path)]
@@ -45,14 +44,8 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 @cache
 def _help(*command: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "counterfoil", *command, "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    done = run(*command, "--help")
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 

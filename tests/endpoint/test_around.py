@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -15,11 +16,10 @@ from structlog.testing import capture_logs
 from core.clock import SystemClock
 from core.telemetry import correlation_id, new_registry
 from counterfoil.http import (
-    AccessLog,
     BodyLimit,
-    CorrelationId,
+    Envelope,
     Health,
-    SecurityHeaders,
+    HttpMetrics,
     health_routes,
 )
 from tests.endpoint.sample import KEY, Client
@@ -38,9 +38,7 @@ def an_app(health: Health | None = None) -> Starlette:
             *health_routes(health or Health({}), new_registry()),
         ],
         middleware=[
-            Middleware(CorrelationId),
-            Middleware(AccessLog, SystemClock()),
-            Middleware(SecurityHeaders),
+            Middleware(Envelope, SystemClock(), HttpMetrics(CollectorRegistry())),
             Middleware(BodyLimit, 1000),
         ],
     )

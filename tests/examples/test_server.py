@@ -13,6 +13,7 @@ import pytest
 from examples.storefront.run import HERE, ROOT
 from tests.api.gateway import Json, Shop
 from tests.examples.storefront import Storefront, a_leaky_way, a_storefront, an_origin
+from tests.loopback import TRUSTS_NOBODY
 
 pytestmark = pytest.mark.timeout(300)  # the first run on a machine fetches what it is built with
 
@@ -23,14 +24,18 @@ NOTEBOOK = {"productId": "notebook", "quantity": 2}
 def shopper(storefront: Storefront) -> Iterator[httpx.Client]:
     """A browser of its own: it keeps its cookie and says where its page comes from."""
     headers = {"origin": storefront.origin}
-    with httpx.Client(base_url=storefront.origin, headers=headers, trust_env=False) as client:
+    with httpx.Client(
+        base_url=storefront.origin, headers=headers, trust_env=False, verify=TRUSTS_NOBODY
+    ) as client:
         yield client
 
 
 @pytest.fixture
 def another(storefront: Storefront) -> Iterator[httpx.Client]:
     headers = {"origin": storefront.origin}
-    with httpx.Client(base_url=storefront.origin, headers=headers, trust_env=False) as client:
+    with httpx.Client(
+        base_url=storefront.origin, headers=headers, trust_env=False, verify=TRUSTS_NOBODY
+    ) as client:
         yield client
 
 

@@ -1,7 +1,6 @@
 """Things the gateway tests are about, with everything that does not matter filled in."""
 
 import random
-import ssl
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,6 +33,7 @@ from gateways.port import (
 )
 from gateways.registry import Registry, make_registry
 from gateways.wire import make_client
+from tests.loopback import TRUSTS_NOBODY
 
 BASE_URL = "https://psp.example"
 
@@ -131,10 +131,6 @@ class PlainAdapter:
 
     def is_portable(self, token: str) -> bool:
         return not token.startswith("bound_")
-
-
-TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Loading the usual authorities takes longer than a test."""
 
 
 def a_client() -> httpx.AsyncClient:

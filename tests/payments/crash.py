@@ -2,10 +2,9 @@
 
 import asyncio
 import importlib
-import multiprocessing
 import os
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from core import killpoints
@@ -15,15 +14,12 @@ from core.money import Money
 from payments import Actor, CapturePayment, CreateRefund, capture, create, refund
 from payments.advance import advance
 from tests.payments.world import MovingClock, a_payment, some_services
-
-_FORKS: Final = multiprocessing.get_context("forkserver")
-# Each process starts with all modules loaded, by a fork of one that never ran an event loop.
-_FORKS.set_forkserver_preload([__name__])
+from tests.programs import FORKS
 
 
 async def die(kill_at: str, wanted: dict[str, Any]) -> int | None:
     """Do what is wanted in a process that is killed at `kill_at`; how it ended."""
-    process = _FORKS.Process(target=_run, args=(kill_at, wanted))
+    process = FORKS.Process(target=_run, args=(kill_at, wanted))
     process.start()
     await asyncio.to_thread(process.join)
     return process.exitcode

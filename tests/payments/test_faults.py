@@ -164,7 +164,7 @@ async def test_nothing_is_sent_when_the_commit_of_sent_is_not_certain(world: Wor
     await world.make_due(payment_id)
     (claim,) = await PaymentWork(world.services).claim(1)
     pools = world.database
-    uncertain = UncertainDatabase(pools.pool, pools._engine, pools._settings)
+    uncertain = UncertainDatabase(pools.pool, pools.readers, pools._settings)
 
     with pytest.raises(CommitOutcomeUnknown):
         await advance(replace(world.services, database=uncertain), claim)

@@ -3,8 +3,11 @@
 Every key begins with the tenant, so on empty tables any index seems to do.
 """
 
+import re
+
 import pytest
 
+from payments.writing import SAVE
 from tests.plans import STATISTICS, a_planner
 
 LOOKUPS = [
@@ -91,3 +94,18 @@ def test_each_lookup_goes_straight_to_its_row(statistics: str, fresh_admin_url: 
                 wrong.append(f"{question}\n{plan}")
 
     assert not wrong, "\n\n".join(wrong)
+
+
+@pytest.mark.parametrize("statistics", STATISTICS)
+def test_what_changed_is_written_straight_to_its_rows(
+    statistics: str, fresh_admin_url: str
+) -> None:
+    with a_planner(fresh_admin_url, statistics) as planner:
+        plan = planner.plan(SAVE)
+
+    for table in ("payment", "provider_operation", "refund"):
+        row = rf"Index Scan using {table}_pkey on {table} \w .*\n"
+        assert re.search(row + r".*Index Cond: \(\(tenant_id = \$1\) AND \(id = \$", plan), plan
+    attempt = r"Index Cond: \(\(tenant_id = \$1\) AND \(payment_id = \$12\)\)"
+    assert re.search(attempt, plan), plan
+    assert not re.search("Hash|Merge|Seq Scan|Bitmap", plan), plan

@@ -53,13 +53,19 @@ async def challenged(
 ) -> tuple[UUID, str]:
     """A shopper decided at the bank; the payment, and where the bank sends them."""
     payment_id = await world.pay("tok_requires_action", return_url=return_url)
+    return payment_id, await decide(world, payment_id, decision)
+
+
+async def decide(world: World, payment_id: UUID, decision: str) -> str:
+    """The shopper decides at the bank; where it sends them."""
     seen = await world.see(payment_id)
     assert seen.payment.next_action is not None
     answer = world.simulator.client.post(
         seen.payment.next_action["url"], data={"decision": decision}
     )
     assert answer.status_code == 303
-    return payment_id, answer.headers["location"]
+    location: str = answer.headers["location"]
+    return location
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -109,6 +115,21 @@ async def test_coming_back_over_and_over_does_not_ask_the_provider_each_time(sho
     assert requests() - before == 1
     for answer in (*at_once, *later):
         assert "payment_status=REQUIRES_ACTION" in answer.headers["location"]
+
+
+async def test_who_comes_back_from_a_second_try_is_not_taken_for_the_first(shop: World) -> None:
+    payment_id, door = await challenged(shop, "decline")
+    async with a_browser(shop) as browser:
+        declined = await browser.get(door)
+        method = Method("tok_requires_action")
+        again = ConfirmPayment("a-second-try", {}, payment_id, method)
+        await confirm(again, shop.actor, shop.services)
+        await decide(shop, payment_id, "approve")
+        approved = await browser.get(door)
+
+    assert "payment_status=REQUIRES_PAYMENT_METHOD" in declined.headers["location"]
+    assert "payment_status=CAPTURED" in approved.headers["location"]
+    await shop.check()
 
 
 async def test_what_a_provider_adds_proves_nothing(shop: World) -> None:

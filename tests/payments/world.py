@@ -25,7 +25,6 @@ from gateways.port import ProviderEvent
 from gateways.registry import make_registry
 from gateways.simulator import SimulatorAdapter
 from gateways.store import NewProviderAccount, add
-from gateways.wire import make_client
 from ledger import AccountRef, Direction, Leg, Posting, post
 from payments import (
     Actor,
@@ -55,6 +54,7 @@ from payments import (
     verify,
 )
 from payments.model import Aggregate, OperationKind
+from tests.gateways.builders import a_client
 from tests.simulator.process import Merchant, SimulatorProcess
 
 PUBLIC_URL = "https://pay.test"
@@ -344,7 +344,7 @@ async def some_services(
 ) -> AsyncIterator[PaymentServices]:
     """Services as the product wires them, with the simulator as the only adapter."""
     clock, rng = clock or SystemClock(), random.Random(7)
-    async with make_client() as client:
+    async with a_client() as client:
         dispatcher = Dispatcher(
             registry=make_registry([SimulatorAdapter()], []),
             client=client,

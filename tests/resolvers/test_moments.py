@@ -33,7 +33,7 @@ async def test_a_connection_that_is_lost_makes_its_moment_unavailable(
 
     async with context.at_one_moment():
         (mine,) = await fetch(context, text("SELECT pg_backend_pid() AS backend"))
-        await admin.execute("SELECT pg_terminate_backend($1, 5000)", mine.backend)
+        await admin.execute("SELECT pg_terminate_backend($1, 5000)", mine["backend"])
         for _ in range(2):
             with pytest.raises(DatabaseUnavailable):
                 await fetch(context, NUMBER)

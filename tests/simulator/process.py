@@ -4,8 +4,6 @@ import contextlib
 import itertools
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +14,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.loopback import TRUSTS_NOBODY
+from tests.programs import Program
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +27,7 @@ class SimulatorProcess:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._child: subprocess.Popen[str] | None = None
+        self._child: Program | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -42,11 +42,14 @@ class SimulatorProcess:
         self.end(signal.SIGTERM)
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "simulator", "--port", "0", "--data", str(self.folder)]
-        self._child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert self._child.stdout is not None
-        self.url = self._child.stdout.readline().split(",")[0].removeprefix("simulator on ")
-        self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=20)
+        told = self.folder.with_name(f"{self.folder.name}-{next(_numbers)}.out")
+        command = ("simulator", "--port", "0", "--data", str(self.folder))
+        self._child = Program(command, os.environ, told)
+        eventually(lambda: "\n" in told.read_text())
+        self.url = told.read_text().split(",")[0].removeprefix("simulator on ")
+        self.client = httpx.Client(
+            base_url=self.url, trust_env=False, timeout=20, verify=TRUSTS_NOBODY
+        )
         eventually(self._is_up)
 
     def end(self, how: signal.Signals) -> None:
@@ -54,10 +57,8 @@ class SimulatorProcess:
         if self._child is None:
             return
         self.client.close()
-        os.kill(self._child.pid, how)
-        self._child.wait(timeout=20)
-        assert self._child.stdout is not None
-        self._child.stdout.close()
+        self._child.send_signal(how)
+        self._child.wait(20)
         self._child = None
 
     def crash_and_restart(self) -> None:

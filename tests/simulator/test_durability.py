@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from simulator.books import Books, Tx
+from tests.loopback import TRUSTS_NOBODY
 from tests.simulator.process import ROOT, Merchant, SimulatorProcess
 from tests.waiting import eventually
 
@@ -21,7 +22,9 @@ class WorkFailed(Exception):
 
 def keep_paying(merchant: Merchant, name: str, answered: list[str], stop: threading.Event) -> None:
     """Pay until told to stop or the process dies; note what was answered."""
-    with httpx.Client(base_url=merchant.simulator.url, trust_env=False) as client:
+    with httpx.Client(
+        base_url=merchant.simulator.url, trust_env=False, verify=TRUSTS_NOBODY
+    ) as client:
         number = 0
         while not stop.is_set():
             reference = f"{name}-{number}"

@@ -5,8 +5,6 @@ import hashlib
 import hmac
 import itertools
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +16,9 @@ import httpx
 import psycopg
 
 from counterfoil import demo_documents as documents
-from counterfoil.layout import ROOT
-from tests.counterfoil.test_serving import a_server, environment
+from tests.api.gateway import serving
+from tests.counterfoil.command_line import run
+from tests.counterfoil.test_serving import environment
 from tests.gateways.stripe.builders import body as sample
 from tests.ports import free_port
 from tests.stripe_live.fake import API_KEY, Json, LiveStripe, a_fake_stripe
@@ -268,6 +267,7 @@ def _uuid(public_id: str) -> str:
 def a_gateway(folder: Path, database_url: str, admin_url: str) -> Iterator[Gateway]:
     """Serving, with the demo tenant and one more provider: the fake, as `stripe-test`."""
     port = free_port()
+    url = f"http://127.0.0.1:{port}"
     settings = {
         "COUNTERFOIL_DATABASE_URL": database_url,
         "COUNTERFOIL_MIGRATION_DATABASE_URL": admin_url,
@@ -278,25 +278,19 @@ def a_gateway(folder: Path, database_url: str, admin_url: str) -> Iterator[Gatew
         "COUNTERFOIL_LOG_LEVEL": "error",
     }
 
+    surroundings = environment(folder, port, **settings)
+
     def cli(*arguments: str, status: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "counterfoil", *arguments],
-            cwd=ROOT,
-            env=environment(folder, port, **settings),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run(*arguments, **surroundings)
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout
 
-    with a_fake_stripe() as stripe, a_server(folder, port, **settings):
+    with a_fake_stripe() as stripe, serving(surroundings, folder / "gateway.log", url):
         secrets = {"stripe-test": [WEBHOOK_SECRET, SECRET], "stripe-two": [SECRET, OLD_SECRET]}
         account_id, second_id = (
             add_account(cli, folder, stripe.url, name, values) for name, values in secrets.items()
         )
         key = (folder / "demo-key").read_text().strip()
-        url = f"http://127.0.0.1:{port}"
         with httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"},

@@ -12,7 +12,7 @@ from core.money import Money
 from gateways.driver import Caller, Driver, FlowStopped, check_integrity, outcome_of_stop, prepare
 from gateways.port import Account, Flow, HttpCall, LookupResult, Operation, Outcome, OutcomeStatus
 from gateways.simulator import SimulatorAdapter
-from gateways.wire import make_client
+from tests.gateways.builders import a_client
 from tests.simulator.process import Merchant, SimulatorProcess
 
 ADAPTER = SimulatorAdapter()
@@ -26,7 +26,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorPro
 
 @pytest.fixture
 async def driver() -> AsyncIterator[Driver]:
-    async with make_client() as client:
+    async with a_client() as client:
         yield Driver(client, SystemClock())
 
 

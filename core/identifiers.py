@@ -27,6 +27,7 @@ PREFIXES: Final = {
     "ent": "Entry",
     "hld": "Hold",
     "prv": "Provider",
+    "sm": "SavedMethod",
     "whk": "InboundWebhook",
     "evt": "Event",
     "rec": "ReconciliationRun",

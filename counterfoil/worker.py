@@ -1,17 +1,22 @@
-"""Background work: operations that are not certain yet, callbacks in the inbox, numbers for events.
+"""Background work: operations that are not certain yet, callbacks in the inbox, removed methods
+that providers must be told of, numbers for events.
 
-The first two are claim loops over their own rows; any number of processes may run them on one
+The first three are claim loops over their own rows; any number of processes may run them on one
 database. Events are numbered by one process at a time, the others stand by.
 """
 
 import asyncio
+from typing import Final
 
 from core.claims import ClaimLoop
 from core.telemetry import new_registry
 from counterfoil.reporting import reporting
 from counterfoil.settings import Settings
 from counterfoil.wiring import Product, open_product
-from payments import PaymentWork
+from payments import DetachmentWork, PaymentWork
+
+DETACHMENTS_AT_ONCE: Final = 2
+"""Removing a method takes effect before the provider hears of it, so there is no hurry."""
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
@@ -37,6 +42,12 @@ async def run_loops(product: Product, stop: asyncio.Event) -> None:
             payments.random,
             concurrency=max(2, settings.worker_concurrency // 4),
             wake=product.receiver.arrived,
+        ),
+        ClaimLoop(
+            "detachments",
+            DetachmentWork(payments),
+            payments.random,
+            concurrency=DETACHMENTS_AT_ONCE,
         ),
     ]
     async with asyncio.TaskGroup() as tasks:

@@ -7,7 +7,7 @@ validated when it is made, so that no row of the outbox can break its contract.
 import enum
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -21,11 +21,20 @@ class Subject(enum.StrEnum):
     PAYMENT = "payment"
     REFUND = "refund"
     DISCREPANCY = "discrepancy"
+    SAVED_METHOD = "saved_method"
 
     @property
     def prefix(self) -> str:
         """Of the public id."""
-        return {"payment": "pay", "refund": "ref", "discrepancy": "dis"}[self.value]
+        return _PREFIXES[self.value]
+
+
+_PREFIXES: Final = {
+    "payment": "pay",
+    "refund": "ref",
+    "discrepancy": "dis",
+    "saved_method": "sm",
+}
 
 
 class Amount(BaseModel):
@@ -76,7 +85,17 @@ class DiscrepancyFact(BaseModel):
     note: str | None
 
 
-Fact = PaymentFact | RefundFact | DiscrepancyFact
+class SavedMethodFact(BaseModel):
+    """A method a customer keeps, or has kept. `payment_id` is the payment that kept it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    saved_method_id: str
+    customer_id: str
+    payment_id: str
+
+
+Fact = PaymentFact | RefundFact | DiscrepancyFact | SavedMethodFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +131,8 @@ class Event:
             "refund.returned.v1",
             "refund.in_review.v1",
             "reconciliation.discrepancy_opened.v1",
+            "saved_method.created.v1",
+            "saved_method.removed.v1",
         }
     )
 
@@ -120,5 +141,5 @@ class Event:
 
     @property
     def subject_public_id(self) -> str:
-        """pay_…, ref_…, dis_…"""
+        """pay_…, ref_…, dis_…, sm_…"""
         return encode(self.subject.prefix, self.subject_id)

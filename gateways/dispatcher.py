@@ -53,8 +53,10 @@ from gateways.port import (
     OutcomeStatus,
     ProviderAdapter,
     ProviderEvent,
+    StoredMethod,
     SupportsCapture,
     SupportsRefund,
+    SupportsStoredMethods,
     SupportsVoid,
     SupportsWebhooks,
     Unparseable,
@@ -269,6 +271,29 @@ class Dispatcher:
         self._measure(errand, OutcomeStatus.SUCCEEDED, None)
         return LookedUp(result, tuple(flow.exchanges), answered=True)
 
+    async def detach(
+        self, account: ProviderAccount, method: StoredMethod, key: str, *, correlation_id: str = ""
+    ) -> bool:
+        """Whether the provider surely has forgotten a method; if not, ask again later."""
+        adapter = self.registry.of(account.adapter)
+        if not isinstance(adapter, SupportsStoredMethods):
+            return False
+        flow = prepare(adapter.detach(account.credentials(), method, key))
+        errand = self._errand(account, "DETACH", correlation_id, _no_money)
+        try:
+            forgotten = await self._guarded(flow, errand)
+        except FlowStopped as stopped:
+            failure = Failure(stopped.code, stopped.message)
+            self._measure(errand, OutcomeStatus.UNKNOWN, failure)
+            return False
+        except BreakerOpen:
+            self.metrics.refused.labels(account.adapter, errand.kind).inc()
+            return False
+        self._measure(
+            errand, OutcomeStatus.SUCCEEDED if forgotten else OutcomeStatus.DECLINED, None
+        )
+        return forgotten
+
     def candidates(
         self, accounts: Iterable[ProviderAccount], kind: str, token: str | None
     ) -> list[Candidate]:
@@ -449,5 +474,5 @@ def _refused(refused: BreakerOpen) -> Outcome:
 
 
 async def _no_money(call: HttpCall) -> None:
-    """A lookup never moves money; an adapter that tries to is stopped before it is sent."""
-    raise FlowStopped("adapter_error", f"a lookup tried to move money: {call.method}")
+    """Neither a lookup nor a detachment moves money: who tries to is stopped before it is sent."""
+    raise FlowStopped("adapter_error", f"a call that may not move money tried to: {call.method}")

@@ -140,11 +140,28 @@ class NextAction:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredMethod:
+    """A method the provider keeps for a customer: never a card number.
+
+    `token` charges it again, as `Operation.token`; `provider_customer` is the provider's own
+    customer it belongs to, where the provider has such a thing.
+    """
+
+    token: str = field(repr=False)
+    provider_customer: str | None = field(default=None, repr=False)
+    brand: str | None = None
+    last4: str | None = None
+    exp_month: int | None = None
+    exp_year: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What one call, lookup or callback says about an operation.
 
     `amount` is what the provider says it did and is checked against what was asked for;
     SUCCEEDED without an amount is not understood. `provider_ref` names the provider's object.
+    `stored_method` is what the provider keeps since it charged with it (`Operation.store_method`).
     """
 
     status: OutcomeStatus
@@ -155,6 +172,7 @@ class Outcome:
     next_action: NextAction | None = None
     raw_status: str | None = None
     occurred_at: datetime | None = None
+    stored_method: StoredMethod | None = None
 
 
 class AdapterError(Exception):
@@ -211,7 +229,9 @@ class Operation:
     `id` is ours and is sent to the provider as its reference; `idempotency_key` stays the same for
     the life of the operation. `provider_ref` is the provider's object of this operation, when it is
     known; `parent_ref` that of the payment it acts on (capture, void, refund). `sent_at` is when
-    it was first sent, for lookups that search.
+    it was first sent, for lookups that search. `store_method`: the customer keeps the method if it
+    can be charged; an adapter without STORED_METHODS charges it all the same. `provider_customer`
+    is whom the provider knows the customer as, once a method was kept there.
     """
 
     id: str
@@ -229,6 +249,8 @@ class Operation:
     reason: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     sent_at: datetime | None = None
+    store_method: bool = False
+    provider_customer: str | None = field(default=None, repr=False)
 
 
 Result = TypeVar("Result")
@@ -395,6 +417,18 @@ class SupportsHealth(Protocol):
     def probe(self, account: Account) -> Flow[bool]: ...
 
 
+@runtime_checkable
+class SupportsStoredMethods(Protocol):
+    """Keep methods that were charged (`Operation.store_method`), and forget them."""
+
+    def detach(self, account: Account, method: StoredMethod, key: str) -> Flow[bool]:
+        """Forget a method; whether it surely is forgotten, by this call or by an earlier one.
+
+        It is repeated until it is: every call has Effect.NONE. `key` stays the same meanwhile.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ClientConfiguration:
     """What the provider's script in a page needs to make a token of a method. Never a secret.
@@ -422,6 +456,7 @@ PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.VOID: SupportsVoid,
     Capability.REFUND: SupportsRefund,
     Capability.WEBHOOKS: SupportsWebhooks,
+    Capability.STORED_METHODS: SupportsStoredMethods,
     Capability.HEALTH: SupportsHealth,
     Capability.CLIENT_CONFIGURATION: SupportsClientConfiguration,
 }

@@ -70,7 +70,7 @@ class RoutingRequest:
     """What is to be routed.
 
     `kind` is SALE or AUTHORIZE. `provider` fixes the account; `excluded` are accounts the caller
-    does not want.
+    does not want. `holder` is the one account that can charge a saved method.
     """
 
     kind: str
@@ -80,6 +80,7 @@ class RoutingRequest:
     provider: UUID | None = None
     excluded: frozenset[UUID] = frozenset()
     failover: bool = True
+    holder: UUID | None = None
 
 
 class CandidateVerdict(NamedTuple):
@@ -239,6 +240,8 @@ def _ruled_out(account: ProviderAccount, request: RoutingRequest) -> Objection |
         return RoutingVerdict.SKIPPED_RULE, "another provider was asked for"
     if request.excluded and account.id in request.excluded:
         return RoutingVerdict.SKIPPED_RULE, "excluded by the caller"
+    if request.holder is not None and account.id != request.holder:
+        return RoutingVerdict.SKIPPED_METHOD, "the saved method is kept elsewhere"
     if not account.enabled:
         return RoutingVerdict.SKIPPED_DISABLED, "disabled"
     return None

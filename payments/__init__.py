@@ -27,19 +27,24 @@ from payments.commands import (
     PaymentResult,
     RefundReason,
     RefundResult,
+    RemoveSavedMethod,
     ResolveOperation,
     Routing,
+    SavedMethod,
+    SavedMethodResult,
     Split,
     StoreCredit,
     SyncPayment,
 )
 from payments.confirm import confirm
 from payments.create import create
+from payments.detaching import DetachmentWork
 from payments.evidence import conclude, find_operation, open_discrepancy, record_external
 from payments.facts import Fact
 from payments.lookup import IdempotentOperation, operation_by_idempotency_key
 from payments.methods import client_secret, find_by_client_secret
 from payments.refund import refund
+from payments.removing import remove_saved_method
 from payments.resolve import RESOLVABLE, resolve
 from payments.returning import WayBack, open_return, return_token, way_back
 from payments.risk import RiskCheck, RiskQuestion, RuleCheck
@@ -58,6 +63,7 @@ __all__ = [
     "ConfirmPayment",
     "CreatePayment",
     "CreateRefund",
+    "DetachmentWork",
     "Difference",
     "Fact",
     "IdempotentOperation",
@@ -69,11 +75,14 @@ __all__ = [
     "PaymentWork",
     "RefundReason",
     "RefundResult",
+    "RemoveSavedMethod",
     "ResolveOperation",
     "RiskCheck",
     "RiskQuestion",
     "Routing",
     "RuleCheck",
+    "SavedMethod",
+    "SavedMethodResult",
     "Split",
     "StoreCredit",
     "SyncPayment",
@@ -94,6 +103,7 @@ __all__ = [
     "record_external",
     "refund",
     "refundable_of_row",
+    "remove_saved_method",
     "resolve",
     "return_token",
     "sync",

@@ -249,9 +249,9 @@ def _may_resend(task: _Task, age: timedelta) -> bool:
 
 async def _resend(task: _Task, looked: LookedUp | None = None) -> None:
     """Repeat the stored request with its key, to learn what it came to."""
-    services, operation, payment = task.services, task.operation, task.aggregate.payment
-    token = open_token(services, payment) if operation.kind in OPENINGS else None
-    if operation.kind in OPENINGS and token is None:
+    services, operation = task.services, task.operation
+    instruction = await _instruction(task)
+    if operation.kind in OPENINGS and instruction.token is None:
         await _learn(task, [], looked)
         return
     kill_point("resend.before")
@@ -261,7 +261,7 @@ async def _resend(task: _Task, looked: LookedUp | None = None) -> None:
 
     dispatched = await services.dispatcher.replay(
         task.account,
-        Instruction(payment, token).operation(operation, task.account),
+        instruction.operation(operation, task.account),
         task.calls,
         refuse,
         correlation_id=operation.correlation_id,

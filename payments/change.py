@@ -15,7 +15,7 @@ from core.identifiers import encode
 from core.killpoints import kill_point
 from core.tracing import span_of
 from events import Event, Subject, append
-from events.catalogue import Amount, DiscrepancyFact, PaymentFact, RefundFact
+from events.catalogue import Amount, DiscrepancyFact, Fact, PaymentFact, RefundFact, SavedMethodFact
 from payments import booking, writing
 from payments.booking import Bookings
 from payments.discrepancies import Discrepancy, insert
@@ -36,6 +36,7 @@ from payments.model import (
     Says,
 )
 from payments.projection import project, project_operation
+from payments.saved_methods import Kept, keep
 from payments.writing import Begun, Call
 
 
@@ -66,6 +67,8 @@ class Change:
     owned: dict[UUID, int] = field(default_factory=dict)
     requests: dict[UUID, bytes] = field(default_factory=dict)
     """Sealed requests about to be sent."""
+    kept: Kept | None = None
+    """What the customer keeps since the provider charged it."""
     calls: list[Call] = field(default_factory=list)
     """What was said on the wire."""
     client_secret_hash: bytes | None = None
@@ -197,6 +200,7 @@ class Change:
                 tx, self.tenant_id, replace(begun, operation=current_operation), evidence
             )
         await self._open_discrepancies(tx)
+        await self._keep_method(tx)
         kill_point(f"{self.stage}.rows_written")
         await append(tx, self.tenant_id, *self.events)
         await booking.post(tx, self._bookings())
@@ -245,6 +249,20 @@ class Change:
             )
             type = "reconciliation.discrepancy_opened.v1"
             self.events.append(self._event(type, Subject.DISCREPANCY, id, fact))
+
+    async def _keep_method(self, tx: Tx) -> None:
+        """Once, however often and by whom the provider says so."""
+        kept = self.kept
+        if kept is None or not await keep(tx, self.tenant_id, kept):
+            return
+        fact = SavedMethodFact(
+            saved_method_id=encode("sm", kept.id),
+            customer_id=kept.customer_id,
+            payment_id=encode("pay", kept.payment_id),
+        )
+        self.events.append(
+            self._event("saved_method.created.v1", Subject.SAVED_METHOD, kept.id, fact)
+        )
 
     def _finish(self) -> None:
         """Version, end and events of the payment, once all else is known."""
@@ -324,7 +342,7 @@ class Change:
         type: str,
         subject: Subject,
         id: UUID,
-        fact: PaymentFact | RefundFact | DiscrepancyFact,
+        fact: Fact,
     ) -> Event:
         return Event(
             type=type,

@@ -15,7 +15,7 @@ from core.identifiers import encode
 from core.killpoints import kill_point
 from payments import reading, writing
 from payments.change import Change
-from payments.commands import Actor, Method
+from payments.commands import Actor, Method, SavedMethod
 from payments.errors import (
     FieldProblem,
     InvalidState,
@@ -24,9 +24,9 @@ from payments.errors import (
     OutcomeUnknown,
     ValidationFailed,
 )
-from payments.methods import method_of
 from payments.model import CONFIRMABLE, Aggregate, OperationStatus, Payment
 from payments.risk import assess
+from payments.saved_methods import choose, demand_unremoved
 from payments.sending import (
     Route,
     Sending,
@@ -54,20 +54,25 @@ class PaymentMoved(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the caller brings along: another method, another way back."""
+    """What the caller brings along: another method, another way back, a word on keeping it."""
 
-    method: Method | None = None
+    method: Method | SavedMethod | None = None
     return_url: str | None = None
+    save_method: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is about to be written. `nobody`: no provider account can take the charge."""
+    """What is about to be written. `nobody`: no provider account can take the charge.
+
+    `refusal` is raised once the key proves to be new: an earlier request is answered as it was.
+    """
 
     payment: Payment
     token: str | None
     sending: Sending | None = None
     nobody: Route | None = None
+    refusal: NotFound | ValidationFailed | None = None
 
 
 async def charge(
@@ -113,7 +118,10 @@ async def _plan(
             raise NotFound(encode("pay", payment_id))
         if may_try is not None and not may_try(aggregate):
             return None
-        payment = _wished(services, aggregate.payment, wish)
+        try:
+            payment = await _wished(tx, services, actor, aggregate.payment, wish)
+        except (NotFound, ValidationFailed) as refusal:
+            return _Plan(aggregate.payment, None, refusal=refusal)
         token = open_token(services, payment)
         if token is None or not payment.provider_amount or payment.status not in CONFIRMABLE:
             return _Plan(payment, token)
@@ -123,18 +131,31 @@ async def _plan(
     return _Plan(payment, token, sending, None if sending else found)
 
 
-def _wished(services: PaymentServices, payment: Payment, wish: Wish) -> Payment:
-    """The payment with what the caller brings along."""
+async def _wished(
+    tx: Tx, services: PaymentServices, actor: Actor, payment: Payment, wish: Wish
+) -> Payment:
+    """The payment with what the caller brings along. Raises: NotFound, ValidationFailed."""
     if wish.return_url is not None:
         payment = replace(payment, return_url=wish.return_url)
-    method = wish.method
-    if method is None:
+    if wish.save_method is not None:
+        check_keepable(payment.customer_id, save_method=wish.save_method)
+        payment = replace(payment, save_method=wish.save_method)
+    if wish.method is None:
         return payment
+    chosen = await choose(tx, services.vault, actor, wish.method, payment.customer_id)
     return replace(
         payment,
-        method=method_of(services.vault, method.token, method.type),
-        token_sealed=seal_token(services, payment.id, method.token),
+        method=chosen.shown,
+        token_sealed=seal_token(services, payment.id, chosen.token),
+        saved_method_id=chosen.saved_method_id,
     )
+
+
+def check_keepable(customer_id: str | None, *, save_method: bool) -> None:
+    """Raises: ValidationFailed, when there is nobody to keep a method for."""
+    if save_method and customer_id is None:
+        message = "Only a payment with a customerId can keep its method."
+        raise ValidationFailed(FieldProblem(("input", "saveMethod"), "NO_CUSTOMER", message))
 
 
 async def _begin(services: PaymentServices, actor: Actor, plan: _Plan, claim_key: ClaimKey) -> bool:
@@ -146,12 +167,15 @@ async def _begin(services: PaymentServices, actor: Actor, plan: _Plan, claim_key
         if not await claim_key(tx, operation_id):
             return False
         kill_point("confirm.key_written")
+        if plan.refusal is not None:
+            raise plan.refusal
         locked = await reading.lock(tx, actor.tenant_id, wanted.id)
         assert locked is not None, "payments are never deleted"
         before = await reading.load(tx, actor.tenant_id, locked)
         check_confirmable(before, has_method=plan.token is not None)
         if locked.version != wanted.version:
             raise PaymentMoved(id=wanted.id)
+        await demand_unremoved(tx, actor.tenant_id, wanted)
         await assess(tx, services.risk_checks, actor.tenant_id, wanted)
         change = Change(
             "confirm",

@@ -15,20 +15,33 @@ from core.money import Money
 
 DEFAULT_MERCHANT_ACCOUNT: Final = "income:sales"
 """Ledger path that gets what the splits leave, unless the caller names another."""
+SERVER: Final = "server"
+"""Scope of every key and token of the merchant's own servers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who asks. `name` is for the records ("key:key_…", "client:pay_…").
 
-    `scope` is where idempotency keys live: "server", or the public id of the one payment behind
-    a client secret.
+    `scope` is where idempotency keys live: "server", the public id of the one payment behind a
+    client secret, or "customer:…".
     """
 
     tenant_id: int
     name: str
     scope: str
     correlation_id: str
+    customer_id: str | None = None
+    """The customer whose own token came along; a server needs none."""
+
+    @property
+    def is_server(self) -> bool:
+        """Whether the merchant's server asks."""
+        return self.scope == SERVER
+
+    def may_spend_of(self, customer_id: str | None) -> bool:
+        """Whether what belongs to this customer is the actor's to spend and to remove."""
+        return self.is_server or (customer_id is not None and self.customer_id == customer_id)
 
 
 class CaptureMode(enum.StrEnum):
@@ -57,6 +70,13 @@ class Method:
 
     token: str = field(repr=False)
     type: str = "card"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedMethod:
+    """What is charged: a method the customer keeps."""
+
+    id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +112,7 @@ class CreatePayment:
     idempotency_key: str
     canonical_input: Mapping[str, object]
     amount: Money
-    method: Method | None = None
+    method: Method | SavedMethod | None = None
     capture_mode: CaptureMode = CaptureMode.AUTOMATIC
     confirm: bool = True
     reference: str | None = None
@@ -105,17 +125,22 @@ class CreatePayment:
     routing: Routing = Routing()
     statement_descriptor: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    save_method: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmPayment:
-    """Try a prepared or declined payment, with a new method if one is given."""
+    """Try a prepared or declined payment, with a new method if one is given.
+
+    `save_method` None leaves it as the payment was created.
+    """
 
     idempotency_key: str
     canonical_input: Mapping[str, object]
     payment_id: UUID
-    method: Method | None = None
+    method: Method | SavedMethod | None = None
     return_url: str | None = None
+    save_method: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +200,15 @@ class ResolveOperation:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveSavedMethod:
+    """Never pay with a saved method again, and have the provider forget it."""
+
+    idempotency_key: str
+    canonical_input: Mapping[str, object]
+    saved_method_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class SyncPayment:
     """Ask the provider now about everything that is not certain yet."""
 
@@ -195,6 +229,14 @@ class RefundResult:
 
     refund_id: UUID
     payment_id: UUID
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SavedMethodResult:
+    """The saved method a command acted on; read it for its current state."""
+
+    saved_method_id: UUID
     replayed: bool
 
 

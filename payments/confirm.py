@@ -33,7 +33,7 @@ async def confirm(
     async def claim_key(tx: Tx, operation_id: UUID | None) -> bool:
         return await remember(tx, actor, request, ("pay", payment_id), operation_id=operation_id)
 
-    wish = Wish(command.method, command.return_url)
+    wish = Wish(command.method, command.return_url, command.save_method)
     try:
         tried = await charge(services, actor, payment_id, wish, claim_key)
     except (RiskRejected, InsufficientFunds) as rejection:

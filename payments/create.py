@@ -18,20 +18,22 @@ from core.identifiers import new_id
 from core.killpoints import kill_point
 from payments.booking import accounts_of
 from payments.change import Change
-from payments.charging import Wish
+from payments.charging import Wish, check_keepable
 from payments.commands import Actor, CaptureMode, CreatePayment, PaymentResult
 from payments.errors import (
     FieldProblem,
     InsufficientFunds,
     NoProviderAvailable,
+    NotFound,
     RiskRejected,
     ValidationFailed,
 )
 from payments.idempotency import Request, remember
-from payments.methods import client_secret, method_of
+from payments.methods import client_secret
 from payments.model import Aggregate, Payment, PaymentStatus
 from payments.replay import answer_again, keep_rejection
 from payments.risk import assess
+from payments.saved_methods import Chosen, choose, demand_unremoved
 from payments.sending import (
     Route,
     Sending,
@@ -50,8 +52,9 @@ MUTATION: Final = "paymentCreate"
 async def create(command: CreatePayment, actor: Actor, services: PaymentServices) -> PaymentResult:
     """Take one amount once, or only prepare it (`confirm` false, or no method yet).
 
-    Raises: ValidationFailed, IdempotencyKeyReused, OperationInProgress, RiskRejected,
-    InsufficientFunds (store credit), NoProviderAvailable (the payment is kept; the same key tries
+    Raises: ValidationFailed, NotFound (no such saved method of the customer),
+    IdempotencyKeyReused, OperationInProgress, RiskRejected, InsufficientFunds (store credit),
+    NoProviderAvailable (the payment is kept; the same key tries
     again). A decline and an unknown outcome are states of the payment, not errors.
     """
     check(command)
@@ -81,11 +84,15 @@ async def create(command: CreatePayment, actor: Actor, services: PaymentServices
 
 @dataclass(frozen=True, slots=True)
 class _Intent:
-    """What is about to be written down. `nobody`: no provider account can take it."""
+    """What is about to be written down. `nobody`: no provider account can take it.
+
+    `refusal` is raised once the key proves to be new: an earlier request is answered as it was.
+    """
 
     payment: Payment
     sending: Sending | None = None
     nobody: Route | None = None
+    refusal: NotFound | None = None
 
 
 def check(command: CreatePayment) -> None:
@@ -93,6 +100,7 @@ def check(command: CreatePayment) -> None:
     problems = [*_problems_of_amounts(command), *_problems_of_store_credit(command)]
     if problems:
         raise ValidationFailed(*problems)
+    check_keepable(command.customer_id, save_method=command.save_method)
 
 
 def _problem(path: str, code: str, message: str) -> FieldProblem:
@@ -133,8 +141,12 @@ async def _prepare(command: CreatePayment, actor: Actor, services: PaymentServic
         limit = await tx.fetchval(
             "SELECT attempt_limit FROM tenant WHERE tenant_id = $1", actor.tenant_id
         )
-        payment = _payment(command, actor, services, limit)
-        token = command.method.token if command.method else None
+        try:
+            chosen = await _chosen(tx, command, actor, services)
+        except NotFound as refusal:
+            return _Intent(_payment(command, actor, services, limit, None), refusal=refusal)
+        payment = _payment(command, actor, services, limit, chosen)
+        token = chosen.token if chosen else None
         if not command.confirm or token is None or not payment.provider_amount:
             return _Intent(payment)
         found = await find_route(tx, services, actor.tenant_id, payment, token)
@@ -143,13 +155,26 @@ async def _prepare(command: CreatePayment, actor: Actor, services: PaymentServic
     return _Intent(payment, sending, None if sending else found)
 
 
+async def _chosen(
+    tx: Tx, command: CreatePayment, actor: Actor, services: PaymentServices
+) -> Chosen | None:
+    """What is paid with. Raises: NotFound."""
+    if command.method is None:
+        return None
+    return await choose(tx, services.vault, actor, command.method, command.customer_id)
+
+
 def _payment(
-    command: CreatePayment, actor: Actor, services: PaymentServices, attempt_limit: int
+    command: CreatePayment,
+    actor: Actor,
+    services: PaymentServices,
+    attempt_limit: int,
+    chosen: Chosen | None,
 ) -> Payment:
-    id, method, credit = new_id(), command.method, command.store_credit
+    id, credit = new_id(), command.store_credit
     routing = command.routing
     provider = routing.provider_account_id
-    ready = method is not None or (
+    ready = chosen is not None or (
         credit is not None and credit.amount.minor_units == command.amount.minor_units
     )
     return Payment(
@@ -164,8 +189,10 @@ def _payment(
         if ready
         else PaymentStatus.REQUIRES_PAYMENT_METHOD,
         reference=command.reference,
-        method=method_of(services.vault, method.token, method.type) if method else {},
-        token_sealed=seal_token(services, id, method.token) if method else None,
+        method=chosen.shown if chosen else {},
+        token_sealed=seal_token(services, id, chosen.token) if chosen else None,
+        save_method=command.save_method,
+        saved_method_id=chosen.saved_method_id if chosen else None,
         customer_id=command.customer_id,
         country=command.country,
         return_url=command.return_url,
@@ -194,7 +221,7 @@ async def _begin(
 ) -> bool:
     """Unit of work A; False if the key was used before.
 
-    Raises: RiskRejected, InsufficientFunds, ValidationFailed (the reference is taken).
+    Raises: NotFound, RiskRejected, InsufficientFunds, ValidationFailed (the reference is taken).
     """
     payment = intent.payment
     operation_id = intent.sending.operation.id if intent.sending else None
@@ -203,6 +230,9 @@ async def _begin(
         if not await remember(tx, actor, request, ("pay", payment.id), operation_id=operation_id):
             return False
         kill_point("create.key_written")
+        if intent.refusal is not None:
+            raise intent.refusal
+        await demand_unremoved(tx, actor.tenant_id, payment)
         await assess(tx, services.risk_checks, actor.tenant_id, payment)
         change = Change(
             stage="create",

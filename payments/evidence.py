@@ -31,6 +31,7 @@ from payments.model import (
     opening_of,
 )
 from payments.projection import CREDIT_RELEASED, ORPHAN_RECIPE, counts_as_taken
+from payments.saved_methods import kept_since
 from payments.services import PaymentServices
 
 __all__ = ["Fact", "conclude", "find_operation", "open_discrepancy", "record_external"]
@@ -94,6 +95,7 @@ async def open_conclusion(
     )
     told = [fact if isinstance(fact, Evidence) else as_evidence(operation, fact) for fact in facts]
     learnt = change.learn(operation, known, told)
+    change.kept = kept_since(services.vault, change.after.payment, learnt, facts)
     if fence is not None:
         change.owned[operation_id] = fence
     learnt = replace(learnt, resolution_tries=learnt.resolution_tries + looks)

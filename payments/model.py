@@ -308,6 +308,15 @@ class Payment:
     next_action: Mapping[str, Any] | None = None
     cancel_requested_at: datetime | None = None
     ended_at: datetime | None = None
+    save_method: bool = False
+    saved_method_id: UUID | None = None
+
+    @property
+    def keeps_method(self) -> bool:
+        """Whether the customer keeps the method once it was charged: what is kept already is not
+        kept again.
+        """
+        return self.save_method and self.saved_method_id is None
 
     def money(self, minor_units: int) -> Money:
         """An amount in the currency of this payment."""

@@ -1,7 +1,7 @@
 """Payments in the database: locked, and loaded whole.
 
 Whoever changes anything of a payment holds the lock on its row first; that alone serializes all
-that is known about it. Lock order: payment → attempt → operation → refund.
+that is known about it. Lock order: payment → attempt → operation → refund → saved method.
 """
 
 from collections.abc import Sequence

@@ -50,6 +50,7 @@ from payments.model import (
     Says,
 )
 from payments.returning import return_url_of
+from payments.saved_methods import holder_of, provider_customers_of
 from payments.services import PaymentServices
 from payments.writing import Begun, Call
 
@@ -69,12 +70,14 @@ class LeaseLost(Conflict):
 class Instruction:
     """What a provider is told about a payment. The token is never stored or shown in clear.
 
-    `return_url` is where its page sends the shopper (payments.returning).
+    `return_url` is where its page sends the shopper (payments.returning); `provider_customers` are
+    the customer's names at the accounts where methods are or were kept.
     """
 
     payment: Payment
     token: str | None = field(default=None, repr=False)
     return_url: str | None = field(default=None, repr=False)
+    provider_customers: Mapping[UUID, str | None] = field(default_factory=dict, repr=False)
 
     def operation(self, operation: Operation, account: ProviderAccount) -> port.Operation:
         """The operation as an adapter takes it."""
@@ -94,6 +97,8 @@ class Instruction:
             descriptor=payment.statement_descriptor,
             customer_id=payment.customer_id,
             metadata={"payment": encode("pay", payment.id), **reference},
+            store_method=payment.keeps_method and operation.kind in OPENINGS,
+            provider_customer=self.provider_customers.get(account.id),
         )
 
 
@@ -191,7 +196,9 @@ async def instruct(
     tx: Tx, services: PaymentServices, tenant_id: int, payment: Payment, token: str | None
 ) -> Instruction:
     """What a provider is told to charge."""
-    return Instruction(payment, token, await return_url_of(tx, services, tenant_id, payment))
+    return_url = await return_url_of(tx, services, tenant_id, payment)
+    customers = await provider_customers_of(tx, tenant_id, payment)
+    return Instruction(payment, token, return_url, customers)
 
 
 async def find_route(
@@ -210,6 +217,7 @@ async def find_route(
         provider=UUID(provider) if provider else None,
         excluded=frozenset(UUID(id) for id in wishes.get("exclude", ())),
         failover=wishes.get("allow_failover", True),
+        holder=await holder_of(tx, tenant_id, payment),
     )
     candidates = services.dispatcher.candidates(accounts, kind, token)
     return Route(route(candidates, request), {account.id: account for account in accounts})

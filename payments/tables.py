@@ -90,6 +90,8 @@ class PaymentRow(SQLModel, table=True):
     next_action: dict[str, Any] | None = _json(nullable=True)
     cancel_requested_at: datetime | None = _instant(nullable=True)
     ended_at: datetime | None = _instant(nullable=True)
+    save_method: bool
+    saved_method_id: UUID | None
     correlation_id: str = _text()
     created_at: datetime = _instant()
     updated_at: datetime = _instant()
@@ -216,6 +218,34 @@ class ProviderCallRow(SQLModel, table=True):
     error: str | None = _text(nullable=True)
     latency_ms: int | None
     at: datetime = _instant()
+
+
+class SavedMethodRow(SQLModel, table=True):
+    """A method a customer keeps (migrations/sql/0009_saved_methods.sql)."""
+
+    __tablename__ = "saved_method"
+
+    tenant_id: int = Field(primary_key=True)
+    id: UUID = Field(primary_key=True)
+    customer_id: str = _text()
+    provider_account_id: UUID
+    type: str = _text()
+    token_sealed: bytes | None = _bytes(nullable=True)
+    token_proof: str = _text()
+    provider_customer: str | None = _text(nullable=True)
+    brand: str | None = _text(nullable=True)
+    last4: str | None = _text(nullable=True)
+    exp_month: int | None
+    exp_year: int | None
+    payment_id: UUID
+    correlation_id: str = _text()
+    created_at: datetime = _instant()
+    removed_at: datetime | None = _instant(nullable=True)
+    detached_at: datetime | None = _instant(nullable=True)
+    next_action_at: datetime | None = _instant(nullable=True)
+    lease_until: datetime | None = _instant(nullable=True)
+    fence: int = _count()
+    tries: int
 
 
 class DiscrepancyRow(SQLModel, table=True):

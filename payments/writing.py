@@ -54,9 +54,9 @@ async def insert_payment(
            customer_id, country, return_url, statement_descriptor, merchant_account, splits,
            store_credit_account, store_credit, routing, metadata, client_secret_hash,
            attempt_limit, correlation_id, version, paid_by_store_credit, captured_gross,
-           attempt_count, ended_at)
+           attempt_count, ended_at, save_method, saved_method_id)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                $19, $20, $21, $22, $23, $24, $25, $26, $27)
+                $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)
         """,
         tenant_id,
         payment.id,
@@ -85,6 +85,8 @@ async def insert_payment(
         payment.captured_gross,
         payment.attempt_count,
         payment.ended_at,
+        payment.save_method,
+        payment.saved_method_id,
     )
 
 
@@ -263,13 +265,15 @@ UPDATE payment AS p
        refunded_external = c.refunded_external, fees = c.fees, attempt_count = c.attempt_count,
        last_decline = c.last_decline, next_action = c.next_action,
        cancel_requested_at = c.cancel_requested_at, ended_at = c.ended_at,
+       save_method = c.save_method, saved_method_id = c.saved_method_id,
        updated_at = clock_timestamp()
   FROM jsonb_to_record($7) AS c(
     status TEXT, version INT, method JSONB, keep_token BOOLEAN, return_url TEXT,
     paid_by_store_credit BOOLEAN, authorized BIGINT, captured_gross BIGINT,
     capture_reversed BIGINT, refund_reserved BIGINT, refunded BIGINT, refunded_external BIGINT,
     fees BIGINT, attempt_count INT, last_decline JSONB, next_action JSONB,
-    cancel_requested_at TIMESTAMPTZ, ended_at TIMESTAMPTZ)
+    cancel_requested_at TIMESTAMPTZ, ended_at TIMESTAMPTZ, save_method BOOLEAN,
+    saved_method_id UUID)
  WHERE p.tenant_id = $1 AND p.id = $11
 """
 """One row of each table at most, by its id: of a set of unknown length the planner assumes 100, and
@@ -363,7 +367,7 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
         payment,
         "id status version method return_url paid_by_store_credit authorized captured_gross "
         "capture_reversed refund_reserved refunded refunded_external fees attempt_count "
-        "last_decline next_action cancel_requested_at ended_at",
+        "last_decline next_action cancel_requested_at ended_at save_method saved_method_id",
     )
     return {**row, "keep_token": payment.token_sealed is not None}
 

@@ -193,7 +193,24 @@ class Context:
         if behind is None:
             raise Unauthenticated
         scope = encode("pay", behind)
-        return Actor(self.tenant_id, f"client:{scope}", scope, self.correlation_id)
+        return Actor(
+            self.tenant_id,
+            f"client:{scope}",
+            scope,
+            self.correlation_id,
+            self.caller.customer_id,
+        )
+
+    def owner(self) -> Actor:
+        """Who acts on what is a customer's own: the customer, by their token, or a server that may
+        write payments. Raises: Forbidden.
+        """
+        customer_id = self.caller.customer_id
+        if customer_id is None:
+            self.demand("PAYMENTS_WRITE")
+            return self.actor()
+        scope = f"customer:{customer_id}"
+        return Actor(self.tenant_id, scope, scope, self.correlation_id, customer_id)
 
 
 def _server_name(caller: Caller) -> str | None:

@@ -27,10 +27,12 @@ from payments.tables import (
     ProviderCallRow,
     ProviderOperationRow,
     RefundRow,
+    SavedMethodRow,
 )
 from resolvers.books import select_accounts, select_entries
 from resolvers.context import Context
 from resolvers.reading import any_of, columns_of, fetch, rows_of, table_of
+from resolvers.views.customers import SavedMethod
 from resolvers.views.ledger import Account, Entry, Hold, Transaction
 from resolvers.views.payments import (
     Discrepancy,
@@ -90,6 +92,10 @@ class Loaders:
     @cached_property
     def attempt(self) -> DataLoader[UUID, PaymentAttempt | None]:
         return self._one(PaymentAttemptRow, PaymentAttempt)
+
+    @cached_property
+    def saved_method(self) -> DataLoader[UUID, SavedMethod | None]:
+        return self._one(SavedMethodRow, SavedMethod)
 
     @cached_property
     def operation(self) -> DataLoader[UUID, ProviderOperation | None]:

@@ -28,6 +28,7 @@ def columns_of(model: type[SQLModel]) -> ReadOnlyColumnCollection[str, Column[An
 _UNREAD: Final = frozenset(
     {
         "token_sealed",
+        "token_proof",
         "client_secret_hash",
         "request_sealed",
         "secrets_sealed",

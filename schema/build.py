@@ -30,6 +30,7 @@ _STOREFRONT_ROOTS = frozenset(
         "payment_by_client_secret",
         "payment_changed_by_client_secret",
         "payment_confirm",
+        "saved_method_remove",
     }
 )
 

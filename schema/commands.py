@@ -22,8 +22,10 @@ from payments.commands import (
     Method,
     OperatorOutcome,
     RefundReason,
+    RemoveSavedMethod,
     ResolveOperation,
     Routing,
+    SavedMethod,
     Split,
     StoreCredit,
 )
@@ -41,6 +43,7 @@ from schema.inputs import (
     PaymentMethodInput,
     RefundCreateInput,
     RoutingInput,
+    SavedMethodRemoveInput,
     SplitInput,
     StoreCreditInput,
     TransferCreateInput,
@@ -72,10 +75,15 @@ def _key(reader: Reader, key: str, header: str | None) -> str:
     return key
 
 
-def _method(reader: Reader, path: Path, method: PaymentMethodInput | None) -> Method | None:
+def _method(
+    reader: Reader, path: Path, method: PaymentMethodInput | None
+) -> Method | SavedMethod | None:
     value = present(method)
     if value is None:
         return None
+    saved = present(value.saved_method_id)
+    if saved is not None:
+        return SavedMethod(reader.required_id((*path, "savedMethodId"), "sm", saved))
     return Method(reader.text((*path, "token"), value.token, TOKEN_MAX) or "")
 
 
@@ -154,6 +162,7 @@ def create_payment(
             (*INPUT, "statementDescriptor"), input.statement_descriptor, DESCRIPTOR_MAX
         ),
         "metadata": reader.metadata((*INPUT, "metadata"), input.metadata),
+        "save_method": present(input.save_method) is True,
     }
     key = _key(reader, input.idempotency_key, header)
     reader.finish()
@@ -180,11 +189,23 @@ def _canonical_create(found: Mapping[str, Any]) -> Mapping[str, object]:
         "routing": _canonical_routing(routing),
         "statementDescriptor": found["statement_descriptor"],
         "metadata": found["metadata"],
+        **_canonical_wish(save_method=found["save_method"] or None),
     }
 
 
-def _canonical_method(method: Method | None) -> Mapping[str, str] | None:
-    return None if method is None else {"type": method.type, "token": method.token}
+def _canonical_method(method: Method | SavedMethod | None) -> Mapping[str, str] | None:
+    match method:
+        case None:
+            return None
+        case SavedMethod():
+            return {"savedMethodId": encode("sm", method.id)}
+        case Method():
+            return {"type": method.type, "token": method.token}
+
+
+def _canonical_wish(*, save_method: bool | None) -> Mapping[str, bool]:
+    """Nothing where nothing is wished: such inputs are the same as before there was this field."""
+    return {} if save_method is None else {"saveMethod": save_method}
 
 
 def _canonical_routing(routing: Routing) -> Mapping[str, object]:
@@ -205,12 +226,14 @@ def confirm_payment(
     method = _method(reader, (*INPUT, "method"), input.method)
     return_url = reader.url((*INPUT, "returnUrl"), input.return_url)
     reader.finish()
+    save_method = present(input.save_method)
     canonical = {
         "paymentId": encode("pay", payment_id),
         "method": _canonical_method(method),
         "returnUrl": return_url,
+        **_canonical_wish(save_method=save_method),
     }
-    return ConfirmPayment(key, canonical, payment_id, method, return_url)
+    return ConfirmPayment(key, canonical, payment_id, method, return_url, save_method)
 
 
 def named_payment(input: PaymentConfirmInput) -> tuple[UUID | None, str | None]:
@@ -275,6 +298,17 @@ def create_refund(input: RefundCreateInput, header: str | None = None) -> Create
         "metadata": metadata,
     }
     return CreateRefund(key, canonical, id, amount, reason, note, metadata)
+
+
+def remove_saved_method(
+    input: SavedMethodRemoveInput, header: str | None = None
+) -> RemoveSavedMethod:
+    """Raises: ValidationFailed."""
+    reader = Reader()
+    key = _key(reader, input.idempotency_key, header)
+    id = reader.required_id((*INPUT, "id"), "sm", input.id)
+    reader.finish()
+    return RemoveSavedMethod(key, {"id": encode("sm", id)}, id)
 
 
 def resolve_operation(input: OperationResolveInput, header: str | None = None) -> ResolveOperation:

@@ -5,10 +5,12 @@ from datetime import datetime
 import strawberry
 
 from resolvers import customers as read
+from resolvers import saved_methods
 from resolvers.views import customers as views
 from schema.base import cost, edge, pages, shown, shows
 from schema.payments import PaymentConnection
 from schema.references import PaymentType
+from schema.saved_methods import SavedMethodConnection
 from schema.scalars import CurrencyCode
 from schema.shapes import Connection, Money
 
@@ -45,4 +47,9 @@ class Customer:
     id: strawberry.ID = shown("The shop's own id of the customer.")
 
     payments = pages(read.payments_of, PaymentConnection, "Their payments, the newest first.")
+    saved_methods = pages(
+        saved_methods.saved_methods_of,
+        SavedMethodConnection,
+        "Methods they keep and can pay with, the newest first.",
+    )
     wallets = edge(read.wallets, list[Wallet], "Their store credit, by currency.", cost(5))

@@ -305,6 +305,16 @@ _FIELDS: Final = (
     _field("ONE_OF", "Exactly one of the alternatives must be given."),
     _field("TOO_MANY", "There are too many."),
     _field("TAKEN", "Somebody else has it already: a payment with this `reference`."),
+    _field(
+        "NO_CUSTOMER",
+        "There is nobody to keep the method for: the payment has no `customerId`.",
+        "Create the payment with `customerId`, or do not ask to keep the method.",
+    ),
+    _field(
+        "SAVED",
+        "The token is that of a saved method, which only its owner may pay with.",
+        "Send `savedMethodId`, with the customer's own token.",
+    ),
     _field("STORE_CREDIT", "Store credit cannot be used like this."),
     _field("UNKNOWN_ACCOUNT", "There is no such account, and it is not of a kind we open."),
     _field("WRONG_KIND", "The account is of another kind than is needed here."),

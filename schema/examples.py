@@ -67,6 +67,12 @@ EXAMPLES: Final[Mapping[str, str]] = {
   customer {
     payments(first: 10) { nodes { id status amount { formatted } } }
     wallets { currency balance { formatted } }
+    savedMethods(first: 10) { nodes { id brand last4 expMonth expYear } }
+  }
+}""",
+    "savedMethods": """{
+  savedMethods(customerId: "customer-7", first: 10) {
+    nodes { id brand last4 expMonth expYear }
   }
 }""",
     "paymentCreate": """mutation {
@@ -104,6 +110,12 @@ EXAMPLES: Final[Mapping[str, str]] = {
   paymentCancel(input: { idempotencyKey: "order-1001-cancel", paymentId: "pay_01k…" }) {
     ... on PaymentPayload { payment { status } }
     ... on Error { code message retryable }
+  }
+}""",
+    "savedMethodRemove": """mutation {
+  savedMethodRemove(input: { idempotencyKey: "forget-card-1", id: "sm_01k…" }) {
+    ... on SavedMethodPayload { savedMethod { id removedAt } }
+    ... on Error { code message }
   }
 }""",
     "paymentSync": """mutation {

@@ -64,6 +64,10 @@ class PaymentMethodInput:
     token: str | None = given(
         "Token made by the provider's own script in the browser (tok_success at the simulator)."
     )
+    saved_method_id: strawberry.ID | None = given(
+        "A method the payment's customer keeps. From your server, or from a page that sends the"
+        " customer's own token; a client secret alone is not enough."
+    )
 
 
 @strawberry.input(description="What you ask of the router.")
@@ -115,6 +119,12 @@ class PaymentCreateInput:
         "Text for the shopper's bank statement, at most 22 characters."
     )
     metadata: list[MetadataInput] | None = given("At most 50 keys and values of your own.")
+    save_method: bool | None = given(
+        "Whether the customer keeps the method for their next payment, once it was charged. Needs"
+        " customerId, and the customer's consent. Where the provider cannot keep methods, the"
+        " payment is made all the same.",
+        False,
+    )
 
 
 @strawberry.input(description="Try a prepared or declined payment. Name it by id or client secret.")
@@ -124,6 +134,15 @@ class PaymentConfirmInput:
     client_secret: str | None = given("From a browser: the payment's client secret.")
     method: PaymentMethodInput | None = given("Needed unless the payment has a method.")
     return_url: Url | None = given("Where the shopper comes back to after a redirect.")
+    save_method: bool | None = given(
+        "Whether the customer keeps the method; as the payment was created, unless given."
+    )
+
+
+@strawberry.input(description="A saved method to be removed.")
+class SavedMethodRemoveInput:
+    idempotency_key: IdempotencyKey = shown(_KEY)
+    id: strawberry.ID = shown("The saved method.")
 
 
 @strawberry.input(description="A token for one customer's browser.")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import strawberry
 
-from resolvers import bookkeeping, customers, mutations
+from resolvers import bookkeeping, customers, mutations, saved_methods
 from schema import commands
 from schema.base import Info, cost, method, public, requires, shown, shows
 from schema.directives import Scope
@@ -32,10 +32,12 @@ from schema.inputs import (
     PaymentConfirmInput,
     PaymentCreateInput,
     RefundCreateInput,
+    SavedMethodRemoveInput,
     TransferCreateInput,
 )
 from schema.ledger import Account, Transaction
 from schema.payments import Payment, ProviderOperation, Refund
+from schema.saved_methods import SavedMethod
 
 _REPLAYED = "True when this answers an earlier call with the same key: nothing was done again."
 
@@ -54,6 +56,14 @@ class RefundPayload:
 
     refund: Refund = shown("The refund, as it is now.")
     payment: Payment = shown("Its payment, as it is now.")
+    replayed: bool = shown(_REPLAYED)
+
+
+@strawberry.type(description="A saved method after the mutation.")
+class SavedMethodPayload:
+    is_type_of = shows(saved_methods.SavedMethodPayload)
+
+    saved_method: SavedMethod = shown("The saved method, as it is now.")
     replayed: bool = shown(_REPLAYED)
 
 
@@ -167,6 +177,12 @@ RefundCreateResult = Annotated[
 ]
 
 
+SavedMethodRemoveResult = Annotated[
+    SavedMethodPayload | ValidationError | NotFoundError | IdempotencyKeyReusedError,
+    strawberry.union(
+        "SavedMethodRemoveResult", description="The removed method, or why it was not removed."
+    ),
+]
 OperationResolveResult = Annotated[
     OperationPayload
     | ValidationError
@@ -239,6 +255,22 @@ class Mutation:
             context,
             lambda: commands.named_payment(input),
             lambda bare: commands.confirm_payment(input, bare, context.idempotency_header),
+        )
+
+    @method(
+        "Never pay with a saved method again. It takes effect at once; the provider is told"
+        " afterwards. By the customer whose it is, or by your server.",
+        SavedMethodRemoveResult,
+        public("A customer token is the permission for its own; a key needs PAYMENTS_WRITE."),
+        cost(20),
+    )
+    @staticmethod
+    async def saved_method_remove(
+        info: Info, input: Annotated[SavedMethodRemoveInput, _input("Which.")]
+    ) -> Any:
+        context = info.context
+        return await saved_methods.remove(
+            context, lambda: commands.remove_saved_method(input, context.idempotency_header)
         )
 
     @method("Take what was reserved.", PaymentCaptureResult, _WRITE, _HEAVY)

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import UNSET
 
-from resolvers import checkout, customers, ledger, node, payments, providers, records
+from resolvers import checkout, customers, ledger, node, payments, providers, records, saved_methods
 from resolvers.paging import PageRequest
+from resolvers.views.customers import Customer as CustomerView
 from schema import filters
 from schema.base import After, First, Info, cost, method, page, present, public, requires
 from schema.checkout import CheckoutOption
@@ -43,6 +44,7 @@ from schema.records import (
     Viewer,
 )
 from schema.references import TransactionConnection
+from schema.saved_methods import SavedMethodConnection
 from schema.scalars import IdempotencyKey
 from schema.shapes import Node
 
@@ -179,6 +181,24 @@ class Query:
     ) -> Any:
         wanted = PageRequest.either(first, *map(present, (after, last, before)))
         return await payments.payments(info.context, filters.payments(filter, sort), wanted)
+
+    @method(
+        "Methods a customer keeps and can pay with, the newest first.",
+        SavedMethodConnection,
+        _PAYMENTS,
+        _PAGE,
+    )
+    @staticmethod
+    async def saved_methods(
+        info: Info,
+        customer_id: Annotated[
+            str, strawberry.argument(description="Your own id of the customer.")
+        ],
+        first: First = 20,
+        after: After = UNSET,
+    ) -> Any:
+        whose = CustomerView(checked_text(("customerId",), customer_id))
+        return await saved_methods.saved_methods_of(info.context, whose, page(first, after))
 
     @method("A refund by its id.", Refund | None, _PAYMENTS)
     @staticmethod

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from simulator import movements, payments
+from simulator import movements, payments, saved_methods
 from simulator.books import Tx
-from simulator.documents import Document, movement_document, payment_document
+from simulator.documents import Document, movement_document, saved_method_document
 from simulator.fields import Fields, json_object
 from simulator.movements import MovementOrder
 from simulator.payments import Origin, PaymentOrder
@@ -53,15 +53,30 @@ Endpoint = Callable[[Tx, Inquiry], Task]
 def create_payment(tx: Tx, inquiry: Inquiry) -> Task:
     fields = Fields(json_object(inquiry.body))
     amount, currency = fields.amount(), fields.currency()
-    token, reference = fields.text("token"), fields.text("reference")
+    given, reference = fields.text("token"), fields.text("reference")
     capture = fields.boolean("capture", default=True)
     return_url, metadata = fields.url_or_none("return_url"), fields.metadata()
+    customer, save = fields.text_or_none("customer"), fields.boolean("save", default=False)
     fields.done()
+    if save and customer is None:
+        raise invalid("customer", "is required to save a method")
+    account = inquiry.origin.account
+    token = saved_methods.token_behind(tx, account, given)
     behaviour = behaviour_of(token)
 
     def perform(deviation: int) -> tuple[int, Document]:
+        saved_methods.check_usable(tx, account, given, customer)
         order = PaymentOrder(
-            reference, token, amount + deviation, amount, currency, capture, return_url, metadata
+            reference,
+            token,
+            amount + deviation,
+            amount,
+            currency,
+            capture,
+            return_url,
+            metadata,
+            customer,
+            save,
         )
         document = payments.create(tx, inquiry.origin, order, behaviour, inquiry.public_url)
         if document["status"] != "declined":
@@ -114,7 +129,26 @@ def create_refund(tx: Tx, inquiry: Inquiry) -> Task:
 
 def read_payment(tx: Tx, inquiry: Inquiry) -> Task:
     payment = payments.find(tx, inquiry.origin.account, inquiry.id)
-    return Task(lambda _: (200, payment_document(payment)), token=payment["token"])
+    document = payments.document_of(tx, payment)
+    return Task(lambda _: (200, document), token=payment["token"])
+
+
+def read_saved_method(tx: Tx, inquiry: Inquiry) -> Task:
+    row = saved_methods.find(tx, inquiry.origin.account, inquiry.id)
+    return Task(lambda _: (200, saved_method_document(row)))
+
+
+def detach_saved_method(tx: Tx, inquiry: Inquiry) -> Task:
+    """Forget a method: it is not paid with again. Safe to repeat."""
+    Fields(json_object(inquiry.body)).done()
+    account, id = inquiry.origin.account, inquiry.id
+    saved_methods.find(tx, account, id)
+
+    def perform(_deviation: int) -> tuple[int, Document]:
+        saved_methods.detach(tx, id)
+        return 200, saved_method_document(saved_methods.find(tx, account, id))
+
+    return Task(perform, id)
 
 
 def read_refund(tx: Tx, inquiry: Inquiry) -> Task:
@@ -138,7 +172,7 @@ def find_payments(tx: Tx, inquiry: Inquiry) -> Task:
     """Payments by the caller's reference."""
     reference = _reference(inquiry)
     rows = _payments_of(tx, inquiry.origin.account, reference)
-    found = [payment_document(row) for row in rows]
+    found = [payments.document_of(tx, row) for row in rows]
     return _list(inquiry, reference, found, rows[0]["token"] if rows else None)
 
 
@@ -154,7 +188,7 @@ def find_operations(tx: Tx, inquiry: Inquiry) -> Task:
         "SELECT * FROM movement WHERE account = ? AND reference = ? ORDER BY rowid LIMIT 100",
         (inquiry.origin.account, reference),
     ).fetchall()
-    found = [payment_document(row) for row in rows]
+    found = [payments.document_of(tx, row) for row in rows]
     found += [movement_document(row, payments.find_any(tx, row["payment"])) for row in moves]
     return _list(inquiry, reference, found, rows[0]["token"] if rows else None)
 
@@ -205,6 +239,8 @@ _ROUTES: Final[tuple[tuple[str, re.Pattern[str], Endpoint], ...]] = tuple(
         ("POST", f"/v1/payments/{_ID}/void", void_payment),
         ("POST", "/v1/refunds", create_refund),
         ("GET", f"/v1/refunds/{_ID}", read_refund),
+        ("GET", f"/v1/saved_methods/{_ID}", read_saved_method),
+        ("POST", f"/v1/saved_methods/{_ID}/detach", detach_saved_method),
         ("GET", "/v1/operations", find_operations),
         ("GET", f"/v1/operations/{_ID}", read_operation),
         ("GET", "/v1/account", read_account),

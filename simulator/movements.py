@@ -7,9 +7,9 @@ import sqlite3
 from dataclasses import dataclass
 
 from simulator.books import Tx
-from simulator.documents import Document, movement_document, payment_document
+from simulator.documents import Document, movement_document
 from simulator.events import emit
-from simulator.payments import Origin, fee_of, find_any, record_effect
+from simulator.payments import Origin, document_of, fee_of, find_any, record_effect
 from simulator.problems import Refused, not_found
 from simulator.times import new_id, now_ms
 
@@ -96,7 +96,7 @@ def expire(tx: Tx, payment: sqlite3.Row) -> Document:
             "UPDATE payment SET status = 'expired', updated_ms = ? WHERE id = ?",
             (now_ms(), payment["id"]),
         )
-        document = payment_document(find_any(tx, payment["id"]))
+        document = document_of(tx, find_any(tx, payment["id"]))
         emit(tx, payment["account"], "payment.expired", document)
         return document
     return void(tx, Origin(payment["account"], by="dashboard"), payment, None, "expired")

@@ -15,6 +15,7 @@ from typing import Final
 
 import orjson
 
+from simulator import saved_methods
 from simulator.books import Tx
 from simulator.documents import Document, payment_document
 from simulator.events import emit
@@ -54,6 +55,8 @@ class PaymentOrder:
     capture: bool
     return_url: str | None
     metadata: Mapping[str, str]
+    customer: str | None = None
+    save: bool = False
 
 
 def create(
@@ -61,6 +64,8 @@ def create(
 ) -> Document:
     """Open the payment and do what its token says."""
     payment_id = _insert(tx, origin, order, public_url)
+    if order.save and order.customer is not None:
+        saved_methods.ask(tx, origin.account, order.customer, payment_id, order.token)
     match behaviour:
         case Behaviour.REQUIRE_ACTION:
             _await(tx, payment_id, "requires_action", due_ms=None)
@@ -70,7 +75,12 @@ def create(
             _decline(tx, payment_id, DECLINES[behaviour])
         case _:
             _succeed(tx, payment_id, origin)
-    return payment_document(find(tx, origin.account, payment_id))
+    return document_of(tx, find(tx, origin.account, payment_id))
+
+
+def document_of(tx: Tx, payment: sqlite3.Row) -> Document:
+    """The payment, with the method that is kept since it was charged."""
+    return payment_document(payment, saved_methods.kept_by(tx, payment["id"]))
 
 
 def find(tx: Tx, account: str, payment_id: str) -> sqlite3.Row:
@@ -183,7 +193,8 @@ def _succeed(tx: Tx, payment_id: str, origin: Origin) -> None:
         """,
         (status, captured, fee, now_ms(), payment_id),
     )
-    document = payment_document(find_any(tx, payment_id))
+    saved_methods.keep(tx, payment_id)
+    document = document_of(tx, find_any(tx, payment_id))
     record_effect(tx, origin, kind, row, document)
     emit(tx, row["account"], f"payment.{status}", document)
 
@@ -205,4 +216,4 @@ def _set_status(
         (status, decline, due_ms, now_ms(), payment_id),
     )
     row = find_any(tx, payment_id)
-    emit(tx, row["account"], f"payment.{status}", payment_document(row))
+    emit(tx, row["account"], f"payment.{status}", document_of(tx, row))

@@ -62,6 +62,18 @@ CREATE TABLE IF NOT EXISTS movement (
 CREATE INDEX IF NOT EXISTS movement_by_reference ON movement (account, reference);
 CREATE INDEX IF NOT EXISTS movement_by_payment ON movement (payment);
 
+-- Methods merchants' customers keep: asked for with a payment, kept once it was charged. `token` is
+-- what the method behaves like; digits and expiry are those of no real card.
+CREATE TABLE IF NOT EXISTS saved_method (
+  id TEXT PRIMARY KEY,
+  account TEXT NOT NULL,
+  customer TEXT NOT NULL,
+  payment TEXT NOT NULL UNIQUE REFERENCES payment (id),
+  token TEXT NOT NULL,
+  kept_ms INTEGER,
+  detached_ms INTEGER
+) STRICT;
+
 -- Every money effect, in the order it became true. Append-only.
 CREATE TABLE IF NOT EXISTS effect (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -21,12 +21,14 @@ from gateways.port import (
     Operation,
     Outcome,
     OutcomeStatus,
+    StoredMethod,
     Unparseable,
 )
 from gateways.simulator.reading import (
     Document,
     child,
     flag,
+    integer,
     moment,
     money,
     optional_text,
@@ -193,7 +195,30 @@ def _payment_outcome(document: Document) -> Outcome:
         next_action=_next_action(document) if raw == "requires_action" else None,
         raw_status=raw,
         occurred_at=moment(document, "updated" if status in _FINAL else "created"),
+        stored_method=_stored_method(document) if status is OutcomeStatus.SUCCEEDED else None,
     )
+
+
+def _stored_method(document: Document) -> StoredMethod | None:
+    """What the customer keeps, if it was asked for."""
+    if document.get("saved_method") is None:
+        return None
+    saved = child(document, "saved_method")
+    return StoredMethod(
+        token=text(saved, "id"),
+        provider_customer=text(saved, "customer"),
+        brand=text(saved, "brand"),
+        last4=text(saved, "last4"),
+        exp_month=integer(saved, "exp_month"),
+        exp_year=integer(saved, "exp_year"),
+    )
+
+
+def is_detached(response: HttpResponse) -> bool:
+    """Whether a saved method is forgotten. Raises: Unparseable."""
+    if response.status == 404:
+        return text(child(parse(response.body), "error"), "code") == "saved_method_not_found"
+    return flag(read_document(response), "detached")
 
 
 _FINAL: Final = frozenset({OutcomeStatus.SUCCEEDED, OutcomeStatus.DECLINED})

@@ -19,6 +19,7 @@ from gateways.port import (
     LookupResult,
     Operation,
     Outcome,
+    StoredMethod,
     Unparseable,
 )
 from gateways.simulator import mapping
@@ -39,8 +40,18 @@ def authorize(operation: Operation) -> Flow[Outcome]:
         "capture": operation.kind == "SALE",
         "return_url": operation.return_url,
         "metadata": dict(operation.metadata),
+        **_customer(operation),
     }
     return (yield from _move(operation, "/v1/payments", body))
+
+
+def _customer(operation: Operation) -> Mapping[str, object]:
+    """Whose saved method it is, or becomes. Sent only then: most payments need no customer here."""
+    if operation.store_method:
+        return {"customer": operation.customer_id, "save": True}
+    if operation.provider_customer is not None:
+        return {"customer": operation.provider_customer}
+    return {}
 
 
 def capture(operation: Operation) -> Flow[Outcome]:
@@ -78,6 +89,13 @@ def lookup(operation: Operation) -> Flow[LookupResult]:
     if len(page.found) > 1:
         raise Unparseable("one reference, several operations")
     return LookupResult(mapping.found_outcome(operation, page.found[0]))
+
+
+def detach(account: Account, method: StoredMethod, key: str) -> Flow[bool]:
+    """Forget a saved method. One that is not there (any more) is forgotten."""
+    path = f"/v1/saved_methods/{_checked(method.token)}/detach"
+    call = _call(account, "POST", path, body={}, effect=Effect.NONE, idempotency_key=key)
+    return mapping.is_detached((yield call))
 
 
 def probe(account: Account) -> Flow[bool]:

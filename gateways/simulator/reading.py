@@ -61,6 +61,13 @@ def flag(document: Document, name: str) -> bool:
     return value if isinstance(value, bool) else _unparseable(f"{name} is missing")
 
 
+def integer(document: Document, name: str) -> int:
+    value = document.get(name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Unparseable(f"{name} is no number")
+    return value
+
+
 def child(document: Document, name: str) -> Document:
     value = document.get(name)
     return value if isinstance(value, dict) else _unparseable(f"{name} is missing")

@@ -17,10 +17,12 @@ from gateways.port import (
     Operation,
     Outcome,
     ProviderEvent,
+    StoredMethod,
 )
 from gateways.simulator import operations, webhooks
 
 _BOUND: Final = "bound_"
+_SAVED: Final = "saved_"
 _TEST_TOKENS: Final = (
     "tok_success",
     "tok_requires_action",
@@ -48,6 +50,7 @@ _MANIFEST: Final = Manifest(
             Capability.WEBHOOKS,
             Capability.LOOKUP_BY_OP_ID,
             Capability.IDEMPOTENCY,
+            Capability.STORED_METHODS,
             Capability.HEALTH,
             Capability.CLIENT_CONFIGURATION,
         }
@@ -56,7 +59,7 @@ _MANIFEST: Final = Manifest(
     idempotency_window=timedelta(days=365),
     lookup_delay=timedelta(seconds=2),
     secret_fields=("secret_key", WEBHOOK_SECRET),
-    token_prefixes=("tok_", _BOUND),
+    token_prefixes=("tok_", _BOUND, _SAVED),
 )
 
 
@@ -80,12 +83,15 @@ class SimulatorAdapter:
     def lookup(self, operation: Operation) -> Flow[LookupResult]:
         return operations.lookup(operation)
 
+    def detach(self, account: Account, method: StoredMethod, key: str) -> Flow[bool]:
+        return operations.detach(account, method, key)
+
     def probe(self, account: Account) -> Flow[bool]:
         return operations.probe(account)
 
     def is_portable(self, token: str) -> bool:
-        """A `bound_…` token belongs to one account; the others stand for portable methods."""
-        return not token.startswith(_BOUND)
+        """`bound_…` and `saved_…` belong to one account; the others stand for portable methods."""
+        return not token.startswith((_BOUND, _SAVED))
 
     def client_configuration(
         self,

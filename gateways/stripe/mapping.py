@@ -18,6 +18,7 @@ from gateways.port import (
     Unparseable,
 )
 from gateways.stripe.reading import Json, member, money, parse, text, text_or_none
+from gateways.stripe.stored_methods import stored_by
 
 OPERATION_KEY: Final = "operation_id"
 """Metadata under which an intent or a refund carries the id of our operation that made it."""
@@ -69,7 +70,15 @@ def intent_outcome(intent: Json, operation_kind: str) -> Outcome:
         action, amount = _next_action(intent), money(intent, "amount")
     else:
         action, amount = None, _intent_amount(intent, raw_status, operation_kind)
-    return Outcome(status, provider_ref, amount, next_action=action, raw_status=raw_status)
+    stored = stored_by(intent) if status is OutcomeStatus.SUCCEEDED else None
+    return Outcome(
+        status,
+        provider_ref,
+        amount,
+        next_action=action,
+        raw_status=raw_status,
+        stored_method=stored,
+    )
 
 
 def is_undecided(intent: Json) -> bool:

@@ -19,9 +19,10 @@ from gateways.port import (
     Operation,
     Outcome,
     OutcomeStatus,
+    StoredMethod,
     Unparseable,
 )
-from gateways.stripe import captures
+from gateways.stripe import captures, stored_methods
 from gateways.stripe.mapping import (
     OPERATION_KEY,
     check_echo,
@@ -54,6 +55,7 @@ def authorize(operation: Operation) -> Flow[Outcome]:
     """Create and confirm a PaymentIntent: SALE captures at once, AUTHORIZE later."""
     if not operation.token:
         raise BadRequest("Stripe needs a payment method token")
+    customer = yield from _customer(operation)
     optional = {
         "return_url": operation.return_url,
         "statement_descriptor_suffix": (operation.descriptor or "")[:22],
@@ -65,6 +67,7 @@ def authorize(operation: Operation) -> Flow[Outcome]:
         "confirm": "true",
         "payment_method": operation.token,
         "payment_method_types[]": "card",
+        **stored_methods.terms(operation, customer),
         **_optional(operation.account, optional),
         **_metadata(operation, OPERATION_KEY),
     }
@@ -76,6 +79,34 @@ def authorize(operation: Operation) -> Flow[Outcome]:
     intent = parse(response.body)
     check_echo(operation, operation_of(intent, OPERATION_KEY), operation.id)
     return intent_outcome(intent, operation.kind)
+
+
+def _customer(operation: Operation) -> Flow[str | None]:
+    """Stripe's Customer, made where a method is to be kept and there is none yet.
+
+    It moves no money, and without it the payment is made all the same: the method is not kept.
+    """
+    if operation.provider_customer is not None or not operation.store_method:
+        return operation.provider_customer
+    if operation.customer_id is None:
+        return None
+    form = {"metadata[customer_id]": operation.customer_id}
+    key = stored_methods.customer_key(operation)
+    response = yield _post_freely(operation.account, "/v1/customers", form, key)
+    return text(parse(response.body), "id") if response.status == 200 else None
+
+
+def detach(account: Account, method: StoredMethod, key: str) -> Flow[bool]:
+    """Take a card from its customer. Refused: it may be without one already, so look."""
+    path = f"/v1/payment_methods/{quote(method.token, safe='')}"
+    response = yield _post_freely(account, f"{path}/detach", {}, key)
+    if response.status != 200:
+        response = yield _read(account, path)
+    if response.status == 404:
+        return True
+    if response.status != 200:
+        raise Unparseable(f"HTTP {response.status}")
+    return stored_methods.is_free(parse(response.body))
 
 
 def capture(operation: Operation) -> Flow[Outcome]:
@@ -161,9 +192,14 @@ def _reconciled(operation: Operation, response: HttpResponse) -> Flow[Outcome]:
 
 def _lookup_intent(operation: Operation) -> Flow[LookupResult]:
     if operation.provider_ref is not None:
-        intent = yield from _fetch(operation, _intent_path(operation.provider_ref))
+        path = _intent_path(operation.provider_ref)
+        if operation.store_method:
+            path += "?" + urlencode({"expand[]": stored_methods.EXPAND})
+        intent = yield from _fetch(operation, path)
     else:
         query = {"limit": "100"}
+        if operation.store_method:
+            query["expand[]"] = f"data.{stored_methods.EXPAND}"
         if operation.sent_at is not None:
             query["created[gte]"] = str(int((operation.sent_at - CLOCKS_APART).timestamp()))
         intent, complete = yield from _find(operation, "/v1/payment_intents", query)
@@ -249,6 +285,34 @@ def _post(operation: Operation, path: str, form: Mapping[str, str]) -> HttpCall:
         body=urlencode(form).encode("ascii"),
         idempotency_key=key,
         secrets=_secrets(operation),
+    )
+
+
+def _post_freely(account: Account, path: str, form: Mapping[str, str], key: str) -> HttpCall:
+    """A request that moves no money, whatever becomes of it."""
+    headers = {
+        **_headers(account),
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Idempotency-Key": key,
+    }
+    return HttpCall(
+        "POST",
+        account.base_url.rstrip("/") + path,
+        headers=headers,
+        body=urlencode(form).encode("ascii"),
+        effect=Effect.NONE,
+        idempotency_key=key,
+        secrets=(account.secret("api_key"),),
+    )
+
+
+def _read(account: Account, path: str) -> HttpCall:
+    return HttpCall(
+        "GET",
+        account.base_url.rstrip("/") + path,
+        headers=_headers(account),
+        effect=Effect.NONE,
+        secrets=(account.secret("api_key"),),
     )
 
 

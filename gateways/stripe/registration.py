@@ -19,6 +19,7 @@ from gateways.port import (
     Operation,
     Outcome,
     ProviderEvent,
+    StoredMethod,
 )
 from gateways.stripe import captures, operations, webhooks
 
@@ -60,6 +61,7 @@ class StripeAdapter:
                 Capability.REFUND,
                 Capability.PARTIAL_REFUND,
                 Capability.THREE_DS,
+                Capability.STORED_METHODS,
                 Capability.WEBHOOKS,
                 Capability.LOOKUP_BY_OP_ID,
                 Capability.IDEMPOTENCY,
@@ -88,6 +90,9 @@ class StripeAdapter:
 
     def lookup(self, operation: Operation) -> Flow[LookupResult]:
         return operations.lookup(operation)
+
+    def detach(self, account: Account, method: StoredMethod, key: str) -> Flow[bool]:
+        return operations.detach(account, method, key)
 
     def is_portable(self, token: str) -> bool:  # noqa: ARG002 - no token of Stripe's leaves it
         return False

@@ -1,10 +1,10 @@
-"""A customer of the shop, and their store credit, as the customer's own browser may see them."""
+"""A customer of the shop, their store credit and saved methods, as their own browser sees them."""
 
 from dataclasses import dataclass
 
 from core.money import Money
 from resolvers.views.ledger import Account, Entry
-from resolvers.views.rows import Attribute
+from resolvers.views.rows import Attribute, View, column, public_id
 
 _NORMAL_DIRECTIONS = {1: "D", -1: "C"}
 
@@ -47,3 +47,18 @@ class WalletEntry(Entry):
             row["currency"],
         )
     )
+
+
+class SavedMethod(View):
+    """A method a customer keeps for their next payment."""
+
+    id = public_id("sm")
+    type = column("type")
+    brand = column("brand")
+    last4 = column("last4")
+    exp_month = column("exp_month")
+    exp_year = column("exp_year")
+    created_at = column("created_at")
+    removed_at = column("removed_at")
+    customer_id = column("customer_id")
+    detached_at = column("detached_at")

@@ -89,10 +89,13 @@ class Gateway:
     def state(self) -> dict[str, Any]:
         """A digest of every row of every table, and how much the simulator has been asked.
 
-        Taken once every event has its number, which comes a moment after its commit. When a key was
-        used last, which is written once a minute, is not part of it.
+        Taken once every event has its number, which comes a moment after its commit, and providers
+        have forgotten what was removed. When a key was used last, which is written once a minute,
+        is not part of it.
         """
         eventually(lambda: not self.rows("SELECT 1 FROM outbox WHERE sequence IS NULL LIMIT 1"))
+        untold = "SELECT 1 FROM saved_method WHERE next_action_at IS NOT NULL LIMIT 1"
+        eventually(lambda: not self.rows(untold))
         found = {
             table: self.rows(
                 f"SELECT count(*), md5(coalesce(string_agg({row}, '' ORDER BY {row}), ''))"
@@ -307,6 +310,14 @@ class Shop:
         eventually(is_given_up)
         return encode("op", found[0][0]), str(found[0][1])
 
+    def keep(self, customer: str, token: str = "tok_success") -> str:
+        """The id of a method the customer keeps since a payment."""
+        self.pay(token, customerId=customer, saveMethod=True)
+        listed = """query($c: String!) {
+          savedMethods(customerId: $c, first: 1) { nodes { id } } }"""
+        id: str = self.ask(listed, c=customer)["savedMethods"]["nodes"][0]["id"]
+        return id
+
     def grant(self, wallet: str, amount: int) -> str:
         """Give a customer store credit; the id of the wallet."""
         legs = (
@@ -378,6 +389,12 @@ MUTATIONS = {
         "OperationResolveInput",
         "OperationPayload",
         "approvalsMissing operation { id status }",
+    ),
+    "savedMethodRemove": mutation_document(
+        "savedMethodRemove",
+        "SavedMethodRemoveInput",
+        "SavedMethodPayload",
+        "savedMethod { id removedAt }",
     ),
     "accountCreate": mutation_document(
         "accountCreate",

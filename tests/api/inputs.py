@@ -50,16 +50,22 @@ def _create(shop: Shop) -> Json:
         },
         "statementDescriptor": "SHOP 1",
         "metadata": [{"key": "cart", "value": "17"}],
+        "saveMethod": True,
     }
 
 
 def _confirm(shop: Shop) -> Json:
-    prepared = shop.pay(confirm=False)
+    prepared = shop.pay(confirm=False, customerId="customer-1")
     return {
         "paymentId": prepared["id"],
         "method": {"token": "tok_success"},
         "returnUrl": "https://shop.example/thanks",
+        "saveMethod": False,
     }
+
+
+def _forget(shop: Shop) -> Json:
+    return {"id": shop.keep("customer-1")}
 
 
 def _capture(shop: Shop) -> Json:
@@ -122,6 +128,7 @@ def _transfer(shop: Shop) -> Json:
 RIGHT: Final[Mapping[str, Callable[[Shop], Json]]] = {
     "paymentCreate": _create,
     "paymentConfirm": _confirm,
+    "savedMethodRemove": _forget,
     "paymentCapture": _capture,
     "paymentCancel": _cancel,
     "refundCreate": _refund,
@@ -148,9 +155,13 @@ IDS: Final = {
     "merchantAccountId": "acc",
     "accountId": "acc",
     "operationId": "op",
+    "savedMethodId": "sm",
+    "id": "sm",
     "provider": "prv",
     "excludeProviders": "prv",
 }
+ALTERNATIVES: Final = {"savedMethodId"}
+"""Fields that stand in an input instead of its others."""
 LISTS_MAX: Final = {"splits": 50, "metadata": 50, "legs": 50}
 
 
@@ -256,6 +267,8 @@ def changed(input: Any, way: Way, value: Any) -> Any:
     if not way:
         return value
     step, rest = way[0], way[1:]
+    if step in ALTERNATIVES:
+        return {str(step): value}
     if isinstance(input, list):
         assert isinstance(step, int)
         return [*input[:step], changed(input[step], rest, value), *input[step + 1 :]]

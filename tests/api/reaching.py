@@ -32,6 +32,7 @@ ARGUMENTS: Final[Mapping[str, str]] = {
         "attempt": "att",
         "operation": "op",
         "refund": "ref",
+        "saved method": "sm",
         "account": "acc",
         "transaction": "txn",
         "entry": "ent",

@@ -30,6 +30,7 @@ ROOTS: Final[Mapping[str, str | None]] = {
     "Query.operationByIdempotencyKey": "PAYMENTS_READ",
     "Query.payments": "PAYMENTS_READ",
     "Query.refund": "PAYMENTS_READ",
+    "Query.savedMethods": "PAYMENTS_READ",
     "Query.account": "LEDGER_READ",
     "Query.accounts": "LEDGER_READ",
     "Query.balances": "LEDGER_READ",
@@ -44,6 +45,7 @@ ROOTS: Final[Mapping[str, str | None]] = {
     "Query.auditLog": "ADMIN",
     "Mutation.paymentCreate": "PAYMENTS_WRITE",
     "Mutation.paymentConfirm": None,
+    "Mutation.savedMethodRemove": None,
     "Mutation.paymentCapture": "PAYMENTS_WRITE",
     "Mutation.paymentCancel": "PAYMENTS_WRITE",
     "Mutation.paymentSync": "PAYMENTS_READ",
@@ -65,6 +67,7 @@ STOREFRONT_ROOTS: Final = {
     "Query.customer",
     "Query.paymentByClientSecret",
     "Mutation.paymentConfirm",
+    "Mutation.savedMethodRemove",
     "Subscription.paymentChangedByClientSecret",
 }
 
@@ -75,7 +78,8 @@ SEEN_BY_BROWSERS: Final = {
     "PaymentMethod": "brand country expMonth expYear last4 type wallet",
     "NextAction": "expiresAt fields kind url",
     "Decline": "customerMessage retryableWithSameMethod",
-    "Customer": "id payments wallets",
+    "Customer": "id payments savedMethods wallets",
+    "SavedMethod": "brand createdAt expMonth expYear id last4 removedAt type",
     "Wallet": "available balance currency entries",
     "WalletEntry": "amount id kind payment postedAt runningBalance",
     "CheckoutOption": "adapter clientConfiguration method portable providerName",
@@ -306,6 +310,7 @@ def test_over_a_socket_a_caller_nobody_knows_is_shown_out(callers: Callers) -> N
 NODES = {
     "payment": "PAYMENTS_READ",
     "refund": "PAYMENTS_READ",
+    "saved method": "PAYMENTS_READ",
     "attempt": "PAYMENTS_READ",
     "operation": "PAYMENTS_READ",
     "account": "LEDGER_READ",

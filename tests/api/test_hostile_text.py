@@ -24,7 +24,7 @@ def with_everywhere(mutation: str, right: Json, number: str) -> tuple[Json, set[
     """The input with a card number in every text, and the labels of those fields."""
     input, labels = right, set()
     for field in inputs.fields(mutation):
-        if "card number" in field.bad:
+        if "card number" in field.bad and field.way[-1] not in inputs.ALTERNATIVES:
             value = f"https://shop.example/{number}" if field.way[-1] == "returnUrl" else number
             input = inputs.changed(input, field.way, value)
             labels.add(field.label)

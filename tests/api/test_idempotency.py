@@ -48,7 +48,7 @@ def backwards(value: Any) -> Any:
 
 def resource_of(result: Json) -> str:
     """The id of what a mutation made or acted on."""
-    for kind in ("refund", "payment", "account", "transaction", "operation"):
+    for kind in ("refund", "payment", "account", "transaction", "operation", "savedMethod"):
         if kind in result:
             id: str = result[kind]["id"]
             return id
@@ -133,6 +133,9 @@ OTHER: Final = {
     "currency": "USD",
     "legs": None,
     "description": "another description",
+    "paymentCancel.reason": "changed their mind",
+    "paymentCreate.saveMethod": False,
+    "paymentConfirm.saveMethod": True,
 }
 """Another value of each field, which would do as well."""
 
@@ -142,17 +145,18 @@ def another(mutation: str, name: str, right: Json, shop: Shop) -> Any:
     match mutation, name:
         case _, "paymentId":
             return shop.pay(confirm=False)["id"]
+        case "savedMethodRemove", "id":
+            return shop.keep("customer-1")
         case _, "operationId":
             return shop.riddle()[0]
         case _, "merchantAccountId":
             return shop.account_id("expense:store_credit")
-        case "paymentCancel", "reason":
-            return "changed their mind"
         case "transferCreate", "legs":
             money = {"amountMinor": "1", "currency": "EUR"}
             return [{**leg, "amount": money} for leg in right["legs"]]
         case _:
-            return OTHER[name]
+            particular = f"{mutation}.{name}"
+            return OTHER[particular if particular in OTHER else name]
 
 
 # The chart allows an account one kind; store credit goes with one capture mode.

@@ -15,7 +15,7 @@ from tests.api.gateway import Gateway, Shop, a_key, assert_typed
 
 pytestmark = pytest.mark.timeout(120)
 
-EVERYTHING: Final = """{
+EVERYTHING: Final = """query($customer: String!) {
   payments(first: 1) { nodes { id attempts { id operations { id } }
     refunds(first: 1) { nodes { id } } transactions(first: 1) { nodes { id entries { id } } } } }
   account(path: "income:sales") { id }
@@ -24,6 +24,7 @@ EVERYTHING: Final = """{
   inboundWebhooks(first: 1) { nodes { id } }
   discrepancies(first: 1) { nodes { id } }
   auditLog(first: 1) { nodes { id } }
+  savedMethods(customerId: $customer) { nodes { id } }
 }"""
 
 
@@ -42,11 +43,12 @@ def _owner(gateway: Gateway, name: str) -> Owned:
     shop = gateway.shop()
     key, reference = a_key(), f"order-of-{name}"
     shop.pay(captureMode="MANUAL")
+    shop.keep(reference)
     paid = shop.pay(reference=reference, idempotencyKey=key)
     shop.do("refundCreate", paymentId=paid["id"])
     _add_discrepancy(shop, paid["id"])
     gateway.settle()
-    found = shop.ask(EVERYTHING)
+    found = shop.ask(EVERYTHING, customer=reference)
     payment = found["payments"]["nodes"][0]
     transaction = payment["transactions"]["nodes"][0]
     ids = {
@@ -64,6 +66,7 @@ def _owner(gateway: Gateway, name: str) -> Owned:
         ("whk", "inboundWebhooks"),
         ("dis", "discrepancies"),
         ("aud", "auditLog"),
+        ("sm", "savedMethods"),
     ]:
         ids[prefix] = found[root]["nodes"][0]["id"]
     assert payment["id"] == paid["id"]
@@ -119,6 +122,7 @@ def _reads() -> Iterator[Question]:
         "att",
         "op",
         "ref",
+        "sm",
         "acc",
         "txn",
         "ent",
@@ -171,6 +175,17 @@ def _writes() -> Iterator[Question]:
             f" {{ {PROBLEM} ... on NotFoundError {{ id }} }} }}"
         )
         yield Question(f"paymentCreate-{label}", prefix, document)
+    saved = (
+        "mutation($id: ID!, $key: IdempotencyKey!) { paymentCreate(input: {idempotencyKey: $key,"
+        f' amount: {MONEY}, customerId: "order-of-theirs", method: {{savedMethodId: $id}}}})'
+        f" {{ {PROBLEM} ... on NotFoundError {{ id }} }} }}"
+    )
+    yield Question("paymentCreate-saved", "sm", saved)
+    remove = (
+        "mutation($id: ID!, $key: IdempotencyKey!) { savedMethodRemove(input: {idempotencyKey:"
+        f" $key, id: $id}}) {{ {PROBLEM} ... on NotFoundError {{ id }} }} }}"
+    )
+    yield Question("savedMethodRemove", "sm", remove)
     resolve = (
         "mutation($id: ID!, $key: IdempotencyKey!) { operationResolve(input: {idempotencyKey: $key,"
         f' operationId: $id, outcome: DECLINED, evidenceNote: "x"}}) {{ {PROBLEM} }} }}'
@@ -249,6 +264,10 @@ TEXTS: Final[dict[str, tuple[str, Callable[[Owned], str]]]] = {
         """query($x: IdempotencyKey!) {
           operationByIdempotencyKey(mutation: "paymentCreate", key: $x) { state } }""",
         lambda owned: owned.key,
+    ),
+    "customer": (
+        "query($x: String!) { savedMethods(customerId: $x) { nodes { id } } }",
+        lambda owned: owned.reference,
     ),
     "account path": (
         "query($x: String!) { accounts(filter: {pathPrefix: $x}) { nodes { id } } }",

@@ -33,6 +33,8 @@ CUSTOMER: Final = "customer-7"
 BY_SECRET: Final = "query($s: String!) { paymentByClientSecret(clientSecret: $s) { id } }"
 CONFIRM: Final = """mutation($input: PaymentConfirmInput!) { paymentConfirm(input: $input) {
   __typename ... on PaymentPayload { payment { id } } ... on Error { code } } }"""
+REMOVE: Final = """mutation($input: SavedMethodRemoveInput!) { savedMethodRemove(input: $input) {
+  __typename ... on SavedMethodPayload { savedMethod { id removedAt } } ... on Error { code } } }"""
 WHO: Final = "{ customer { id } }"
 OPTIONS: Final = """{ checkoutOptions(amount: {decimal: "10", currency: "EUR"}) {
   method providerName adapter portable clientConfiguration } }"""
@@ -42,6 +44,7 @@ ASKED: Final = {
     "Query.customer": WHO,
     "Query.checkoutOptions": OPTIONS,
     "Mutation.paymentConfirm": CONFIRM,
+    "Mutation.savedMethodRemove": REMOVE,
     "Subscription.paymentChangedByClientSecret": WATCH,
 }
 
@@ -65,6 +68,10 @@ class Market:
 
 @pytest.fixture(scope="module")
 def market(gateway: Gateway) -> Market:
+    return open_market(gateway)
+
+
+def open_market(gateway: Gateway) -> Market:
     shop, other = gateway.shop(webhooks=False), gateway.shop(webhooks=False)
     shop.allow(OWN)
     other.allow(THEIRS)
@@ -328,8 +335,10 @@ def test_who_is_refused_is_refused_whatever_is_asked(
     for document in ("{ __typename }", "nonsense {", WHO, OPTIONS):
         answer = market.send(document, caller, origin)
         assert (answer.status_code, codes(answer)) == (status, {code}), document
-    answer = market.send(CONFIRM, caller, origin, input=confirmation(market))
-    assert (answer.status_code, codes(answer)) == (status, {code})
+    removal = {"idempotencyKey": a_key(), "id": "sm_01h2xcejqtf2nbrexx3vqjhp41"}
+    for document, input in ((CONFIRM, confirmation(market)), (REMOVE, removal)):
+        answer = market.send(document, caller, origin, input=input)
+        assert (answer.status_code, codes(answer)) == (status, {code})
     assert state(market) == before
 
 

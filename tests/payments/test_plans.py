@@ -39,6 +39,17 @@ LOOKUPS = [
         "provider_operation WHERE next_action_at <= $1::TIMESTAMPTZ",
         "provider_operation_due",
     ),
+    ("saved_method WHERE tenant_id = $1::INT AND id = $2::UUID", "saved_method_pkey"),
+    (
+        """saved_method WHERE tenant_id = $1::INT AND customer_id = $2::TEXT
+             ORDER BY created_at DESC, id DESC""",
+        "saved_method_by_customer",
+    ),
+    (
+        "saved_method WHERE tenant_id = $1::INT AND token_proof = $2::TEXT",
+        "saved_method_kept_once",
+    ),
+    ("saved_method WHERE next_action_at <= $1::TIMESTAMPTZ", "saved_method_due"),
     (
         "evidence WHERE tenant_id = $1::INT AND operation_id = $2::UUID",
         "evidence_dedup_unique",

@@ -29,6 +29,7 @@ async def ids_of(api: Api, world: World) -> dict[str, str]:
     payment = await world.pay(amount=5000)
     await world.refund(payment, 100)
     held = await world.authorize()
+    await world.pay(customer_id="anna", save_method=True)
     await world.rows(
         """INSERT INTO inbound_webhook (tenant_id, id, provider_account_id, provider_event_id,
                                         payload, headers, body_sha256, correlation_id)
@@ -58,6 +59,7 @@ async def ids_of(api: Api, world: World) -> dict[str, str]:
           held: payment(id: $held) { id }
           holds { nodes { id } } providers { id }
           inboundWebhooks { nodes { id } } discrepancies { nodes { id } } auditLog { nodes { id } }
+          savedMethods(customerId: "anna") { nodes { id } }
         }""",
         payment=encode("pay", payment),
         held=encode("pay", held),
@@ -167,6 +169,7 @@ async def test_no_query_shows_another_tenant_anything(
         "mutation": "paymentCreate",
         "key": key,
         "pathPrefix": "p",
+        "customerId": "anna",
         "amount": {"decimal": "10", "currency": "EUR"},
     }
     used = dict(_arguments(field, queried.args))

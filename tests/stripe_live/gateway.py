@@ -30,6 +30,11 @@ TRANSACTIONS = """
 query Entries($id: ID!) { payment(id: $id) { transactions(first: 20) { nodes {
   kind entries { direction amount { amountMinor } account { path } } } } } }
 """
+SAVED_METHODS = """query($id: String!) { savedMethods(customerId: $id) {
+  nodes { id last4 provider { name } } } }"""
+FORGET = """mutation($input: SavedMethodRemoveInput!) { savedMethodRemove(input: $input) {
+  __typename ... on SavedMethodPayload { savedMethod { id removedAt } }
+  ... on Error { code message } } }"""
 SYNC = """
 mutation Sync($id: ID!) { paymentSync(paymentId: $id) {
   ... on PaymentPayload { payment { id status lastDecline { kind } } } } }
@@ -99,17 +104,27 @@ class Gateway:
         assert isinstance(told, dict)
         return told
 
-    def pay(self, token: str = "pm_card_visa", capture: str = "AUTOMATIC") -> Json:
+    def pay(self, token: str = "pm_card_visa", capture: str = "AUTOMATIC", **changes: Any) -> Json:
         """42.50 EUR."""
-        payment: Json = self._mutate(
-            documents.PAY,
-            amount={"amountMinor": "4250", "currency": "EUR"},
-            method={"token": token},
-            captureMode=capture,
-            returnUrl="https://shop.example/return",
-            confirm=True,
-        )["payment"]
+        input = {
+            "amount": {"amountMinor": "4250", "currency": "EUR"},
+            "method": {"token": token},
+            "captureMode": capture,
+            "returnUrl": "https://shop.example/return",
+            "confirm": True,
+        }
+        payment: Json = self._mutate(documents.PAY, **{**input, **changes})["payment"]
         return payment
+
+    def saved_methods(self, customer_id: str) -> list[Json]:
+        """What a customer can pay with."""
+        asked = self.ask(SAVED_METHODS, id=customer_id)["savedMethods"]["nodes"]
+        assert isinstance(asked, list)
+        return asked
+
+    def forget(self, saved_method: Json) -> Json:
+        removed: Json = self._mutate(FORGET, id=saved_method["id"])["savedMethod"]
+        return removed
 
     def capture(self, payment: Json, amount: int, *, final: bool = True) -> Json:
         told = self.try_capture(payment, amount, final=final)

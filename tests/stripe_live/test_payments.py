@@ -80,6 +80,24 @@ def test_an_authorization_is_captured_in_part_and_the_rest_released(gateway: Gat
     gateway.check()
 
 
+def test_a_card_is_kept_paid_with_and_forgotten(gateway: Gateway) -> None:
+    first = gateway.pay(customerId="anna", saveMethod=True)
+    gateway.inbox(gateway.deliver(an_event("payment_intent.succeeded", gateway.intent(first))))
+    (kept,) = gateway.saved_methods("anna")
+    card = gateway.intent(first)["payment_method"]
+
+    second = gateway.pay(customerId="anna", method={"savedMethodId": kept["id"]})
+    gateway.forget(kept)
+
+    assert (kept["last4"], kept["provider"]["name"]) == ("4242", "stripe-test")
+    assert second["status"] == "CAPTURED"
+    assert gateway.intent(second)["payment_method"] == card
+    assert gateway.saved_methods("anna") == []
+    eventually(lambda: gateway.stripe.cards.methods[card]["customer"] is None)
+    assert len(gateway.stripe.cards.customers) == 1
+    gateway.check()
+
+
 def test_a_refund_of_ours_is_posted_once_and_undone_when_it_comes_back(gateway: Gateway) -> None:
     payment = gateway.pay()
     gateway.refund(payment, 1500)

@@ -1,9 +1,10 @@
 """One account at Stripe as a state machine. What the wire does to it is in `faults.py`.
 
-It keeps intents, charges and refunds, answers in the published shapes, and treats idempotency keys
-as Stripe does: the first answer is frozen, also a decline or a 500; another body is refused; while
-the first request runs the key is taken; nothing is kept of a request that failed validation; after
-24 hours a key is forgotten. What it really did is written down apart, in `movements`.
+It keeps intents, charges, refunds and customers' cards, answers in the published shapes, and treats
+idempotency keys as Stripe does: the first answer is frozen, also a decline or a 500; another body
+is refused; while the first request runs the key is taken; nothing is kept of a request that failed
+validation; after 24 hours a key is forgotten. What it really did is written down apart, in
+`movements`.
 
 Source: docs.stripe.com/api/idempotent_requests, docs.stripe.com/testing
 """
@@ -17,30 +18,18 @@ from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
 from tests.gateways.stripe.builders import body as sample
+from tests.gateways.stripe.fake_cards import (
+    DECLINES,
+    ONE_CAPTURE_ONLY,
+    THREE_D_SECURE,
+    TOKENS,
+    FakeCards,
+)
 
 Json = dict[str, Any]
 Fails = Literal["before", "after"] | None
 
 KEY_SECONDS: Final = 24 * 3600
-DECLINES: Final = {
-    "pm_card_visa_chargeDeclined": ("card_declined", "generic_decline"),
-    "pm_card_visa_chargeDeclinedInsufficientFunds": ("card_declined", "insufficient_funds"),
-    "pm_card_visa_chargeDeclinedLostCard": ("card_declined", "lost_card"),
-    "pm_card_visa_chargeDeclinedStolenCard": ("card_declined", "stolen_card"),
-    "pm_card_chargeDeclinedExpiredCard": ("expired_card", None),
-    "pm_card_chargeDeclinedIncorrectCvc": ("incorrect_cvc", None),
-    "pm_card_chargeDeclinedProcessingError": ("processing_error", None),
-    "pm_card_chargeCustomerFail": ("card_declined", "generic_decline"),
-}
-THREE_D_SECURE: Final = frozenset(
-    {"pm_card_authenticationRequired", "pm_card_threeDSecure2Required"}
-)
-CHARGED: Final = frozenset(
-    {"pm_card", "pm_card_visa", "pm_slow", "pm_card_pendingRefund", "pm_card_refundFail"}
-)
-ONE_CAPTURE_ONLY: Final = "pm_card_oneCaptureOnly"
-"""Our own: a card whose network does not allow several captures."""
-TOKENS: Final = frozenset({*DECLINES, *THREE_D_SECURE, *CHARGED, ONE_CAPTURE_ONLY})
 
 
 @dataclass(frozen=True)
@@ -106,6 +95,7 @@ class FakeStripe:
     intents: dict[str, Json] = field(default_factory=dict)
     charges: dict[str, Json] = field(default_factory=dict)
     refunds: dict[str, Json] = field(default_factory=dict)
+    cards: FakeCards = field(default_factory=FakeCards)
     keys: dict[str, Stored] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     """Method, path and key of every request, in order."""
@@ -239,9 +229,12 @@ class FakeStripe:
     def _read(self, sent: Sent) -> Json:
         match sent.path.split("/")[2:]:
             case ["payment_intents"]:
-                return self._listed(self.intents, sent.query)
+                page = self._listed(self.intents, sent.query)
+                return {**page, "data": [self.cards.expanded(i, sent.query) for i in page["data"]]}
             case ["payment_intents", id]:
-                return _found(self.intents, id)
+                return self.cards.expanded(_found(self.intents, id), sent.query)
+            case ["payment_methods", id]:
+                return _found(self.cards.methods, id)
             case ["charges"]:
                 return self._listed(self.charges, sent.query)
             case ["refunds"]:
@@ -270,7 +263,11 @@ class FakeStripe:
         form = sent.form
         match sent.path.split("/")[2:]:
             case ["payment_intents"]:
-                return self._create(form, sent.key)
+                return self.cards.expanded(self._create(form, sent.key), form)
+            case ["customers"]:
+                return self.cards.create_customer(_metadata(form))
+            case ["payment_methods", id, "detach"]:
+                return self._detach(_found(self.cards.methods, id))
             case ["payment_intents", id, "capture"]:
                 return self._on_capture(_found(self.intents, id), form, sent.key)
             case ["payment_intents", id, "cancel"]:
@@ -282,7 +279,10 @@ class FakeStripe:
 
     def _create(self, form: Json, key: str) -> Json:
         amount, token = _positive(form, "amount"), form.get("payment_method", "")
-        if token not in TOKENS:
+        customer = form.get("customer")
+        if customer is not None:
+            _found(self.cards.customers, customer)
+        if token not in TOKENS and not self.cards.may_charge(token, customer):
             raise _Refused("404_resource_missing", kept=False)
         if form["currency"] == "eur" and amount < 50:
             raise _Refused("400_amount_too_small", kept=False)
@@ -302,6 +302,8 @@ class FakeStripe:
             created=int(self.clock()),
             client_secret=f"{id}_secret",
             payment_method=token,
+            customer=customer,
+            setup_future_usage=form.get("setup_future_usage"),
             payment_method_options={"card": options},
         )
         self.intents[id] = intent
@@ -343,6 +345,7 @@ class FakeStripe:
         card = charge["payment_method_details"]["card"]
         card["multicapture"] = {"status": "available" if allowed else "unavailable"}
         intent.update(next_action=None, last_payment_error=None)
+        self.cards.attach(intent)
         if taken:
             self.balance += units
             intent.update(status="succeeded", amount_received=units)
@@ -354,6 +357,12 @@ class FakeStripe:
         done = "succeeded" if taken else "amount_capturable_updated"
         self._tell(f"payment_intent.{done}", intent, key)
         return intent
+
+    def _detach(self, method: Json) -> Json:
+        if method["customer"] is None:
+            raise _Refused("400_amount_too_small", code=None, param=None)
+        method["customer"] = None
+        return method
 
     def _new_charge(self, intent: Json, **changes: Any) -> Json:
         about = {name: intent[name] for name in ("amount", "currency", "created", "metadata")}

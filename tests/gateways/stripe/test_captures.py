@@ -21,7 +21,7 @@ from gateways.port import (
 from gateways.stripe import StripeAdapter
 from gateways.stripe.captures import mark_of
 from tests.gateways.builders import an_account
-from tests.gateways.stripe.fake import ONE_CAPTURE_ONLY, Json
+from tests.gateways.stripe.fake_cards import ONE_CAPTURE_ONLY, Json
 from tests.gateways.stripe.faults import Fault
 from tests.gateways.stripe.till import Till, a_till
 

@@ -7,7 +7,8 @@ import copy
 
 import pytest
 
-from tests.gateways.stripe.fake import DECLINES, KEY_SECONDS, Answer, FakeStripe, Sent
+from tests.gateways.stripe.fake import KEY_SECONDS, Answer, FakeStripe, Sent
+from tests.gateways.stripe.fake_cards import DECLINES
 
 SALE = "amount=4250&currency=eur&capture_method=automatic&metadata[operation_id]=op_1"
 

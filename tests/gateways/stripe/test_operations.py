@@ -385,6 +385,7 @@ def test_only_what_is_tested_is_declared() -> None:
         Capability.REFUND,
         Capability.PARTIAL_REFUND,
         Capability.THREE_DS,
+        Capability.STORED_METHODS,
         Capability.CLIENT_CONFIGURATION,
         Capability.WEBHOOKS,
         Capability.LOOKUP_BY_OP_ID,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from core.money import Money
 from gateways.port import CallbackRequest, Operation, Outcome, OutcomeStatus
 from gateways.stripe import StripeAdapter
-from tests.gateways.stripe.fake import DECLINES, ONE_CAPTURE_ONLY
+from tests.gateways.stripe.fake_cards import DECLINES, ONE_CAPTURE_ONLY
 from tests.gateways.stripe.faults import Fault
 from tests.gateways.stripe.till import Till, a_till
 

@@ -6,7 +6,7 @@ import pytest
 
 from core.money import Money
 from gateways.port import Outcome, OutcomeStatus
-from tests.gateways.stripe.fake import DECLINES
+from tests.gateways.stripe.fake_cards import DECLINES
 from tests.gateways.stripe.faults import Fault
 from tests.gateways.stripe.till import Till, a_till
 

@@ -20,7 +20,7 @@ from gateways.port import (
 )
 from gateways.stripe import StripeAdapter
 from tests.gateways.stripe.builders import intent, send
-from tests.gateways.stripe.fake import THREE_D_SECURE
+from tests.gateways.stripe.fake_cards import THREE_D_SECURE
 from tests.gateways.stripe.faults import Fault
 from tests.gateways.stripe.till import Till, a_till
 

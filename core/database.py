@@ -113,7 +113,7 @@ class Database:
     async def open(cls, settings: DatabaseSettings) -> "Database":
         """Connect. Raises: DatabaseUnavailable."""
         return cls(
-            await _open_pool(settings, "counterfoil", settings.pool_size),
+            await _open_pool(settings, "counterfoil", settings.pool_size, at_once=1),
             await _open_pool(
                 settings,
                 "counterfoil-read",
@@ -277,12 +277,14 @@ async def _open_pool(
     name: str,
     size: int,
     more: Mapping[str, str] = MappingProxyType({}),
+    *,
+    at_once: int = 0,
 ) -> asyncpg.Pool:
     session_settings = {"application_name": name, **_session_settings(settings), **more}
     try:
         return await asyncpg.create_pool(
             settings.url,
-            min_size=1,
+            min_size=at_once,
             max_size=size,
             timeout=settings.acquire_timeout_seconds,
             server_settings=session_settings,

@@ -151,9 +151,9 @@ def admin_url(server_addresses: ServerAddresses, module_database: str) -> str:
     return server_addresses.of("admin", module_database)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """The module's database, opened as the product opens it."""
+    """The module's database, opened as the product opens it: its connections know their plans."""
     opened = await Database.open(DatabaseSettings(database_url, pool_size=8))
     yield opened
     await opened.close()

@@ -201,13 +201,13 @@ def test_a_form_from_a_foreign_page_cannot_drive_the_test_side(
     assert answer.status_code == 415
 
 
-def test_two_thousand_mutated_requests_never_break_it(simulator: SimulatorProcess) -> None:
+def test_hundreds_of_mutated_requests_never_break_it(simulator: SimulatorProcess) -> None:
     merchant = simulator.merchant()
     dice = random.Random(20)
     good = json.dumps({**GOOD, "metadata": {"a": "b"}, "return_url": "https://s/"}).encode()
     statuses = set()
 
-    for number in range(2000):
+    for number in range(400):
         body = bytearray(good)
         for _ in range(dice.randint(1, 4)):
             body[dice.randrange(len(body))] = dice.randrange(256)

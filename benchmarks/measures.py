@@ -19,7 +19,8 @@ from tests.webhooks.desk import a_sale
 
 ROUNDS: Final = 3
 PROVIDER_MS: Final = 200
-PAYMENTS_PER_SECOND: Final = 40
+PAYMENTS_PER_SECOND: Final = 20
+"""Far from what one process can carry: latency is compared, not queues."""
 CALLERS: Final = 16
 WEBHOOKS_PER_SECOND: Final = 200
 

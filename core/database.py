@@ -88,12 +88,14 @@ class DatabaseSettings:
 
     `role` is assumed at connection start, so that a URL of an owner or superuser still runs with
     the product's few rights. `stranger_timeout_seconds` is for what is asked without a tenant: with
-    that a request begins, and who is refused there has cost nothing yet.
+    that a request begins, and who is refused there has cost nothing yet. `opened_at_once` are the
+    connections that are there before the first request; the rest comes as it is needed.
     """
 
     url: str
     role: str | None = "cf_app"
     pool_size: int = 16
+    opened_at_once: int = 1
     acquire_timeout_seconds: float = 5.0
     stranger_timeout_seconds: float = 5.0
     lock_timeout_seconds: float = 3.0
@@ -113,7 +115,9 @@ class Database:
     async def open(cls, settings: DatabaseSettings) -> "Database":
         """Connect. Raises: DatabaseUnavailable."""
         return cls(
-            await _open_pool(settings, "counterfoil", settings.pool_size, at_once=1),
+            await _open_pool(
+                settings, "counterfoil", settings.pool_size, at_once=settings.opened_at_once
+            ),
             await _open_pool(
                 settings,
                 "counterfoil-read",

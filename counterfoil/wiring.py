@@ -126,6 +126,7 @@ async def _open_databases(settings: Settings) -> AsyncIterator[Databases]:
                 DatabaseSettings(
                     url,
                     pool_size=settings.pool_size,
+                    opened_at_once=settings.pool_size,
                     acquire_timeout_seconds=REQUEST_ACQUIRE_SECONDS,
                     stranger_timeout_seconds=STRANGER_ACQUIRE_SECONDS,
                     lock_timeout_seconds=REQUEST_LOCK_SECONDS,

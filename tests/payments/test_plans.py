@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from payments.reading import OF_OPERATION, OF_PAYMENT
 from payments.writing import SAVE
 from tests.plans import STATISTICS, a_planner
 
@@ -109,3 +110,15 @@ def test_what_changed_is_written_straight_to_its_rows(
     attempt = r"Index Cond: \(\(tenant_id = \$1\) AND \(payment_id = \$12\)\)"
     assert re.search(attempt, plan), plan
     assert not re.search("Hash|Merge|Seq Scan|Bitmap", plan), plan
+
+
+@pytest.mark.parametrize("statistics", STATISTICS)
+def test_what_belongs_to_a_payment_is_read_without_the_rest(
+    statistics: str, fresh_admin_url: str
+) -> None:
+    with a_planner(fresh_admin_url, statistics) as planner:
+        plan = planner.plan(f"SELECT {OF_PAYMENT}, {OF_OPERATION}")
+
+    assert plan.count("Index Cond: ((tenant_id = $1) AND (payment_id = $2))") == 3, plan
+    assert plan.count("Index Cond: ((tenant_id = $1) AND (operation_id = $3))") == 1, plan
+    assert "Filter" not in plan, plan

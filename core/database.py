@@ -65,9 +65,8 @@ _ROLL_BACK_FAILED: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     OSError,
-    TimeoutError,
 )
-_CONNECTION_LOST: Final = (*_SERVER_GONE, asyncpg.InterfaceError, ConnectionError, TimeoutError)
+_CONNECTION_LOST: Final = (*_SERVER_GONE, asyncpg.InterfaceError, OSError)
 
 
 class DatabaseUnavailable(Unavailable):
@@ -270,7 +269,7 @@ class Reader:
         text, arguments = as_sql(statement, given)
         try:
             return await self._connection.fetch(text, *arguments)
-        except Exception as error:
+        except (*_TIMED_OUT, *_CONNECTION_LOST) as error:
             if isinstance(error, _TIMED_OUT) or _is_connection_loss(self._connection, error):
                 raise DatabaseUnavailable from error
             raise

@@ -1,7 +1,7 @@
 """Payments: exactly one charge for one intent, whatever fails.
 
     command ──▶ unit of work A ──▶ provider call ──▶ unit of work B ──▶ result
-                intent committed    nothing locked    evidence → projection → entries → outbox
+                intent committed    nothing locked    evidence → projection → outbox → entries
 
 Status is computed from the set of evidence; a callback, a lookup and an answer all go through
 `conclude`. What is not certain is left to the worker (`PaymentWork`), which never guesses.

@@ -2,7 +2,7 @@
 
 A  key → lock → how much is left → operation SENT → outbox
    provider call
-B  evidence → projection → entries → outbox
+B  evidence → projection → outbox → entries
 """
 
 from typing import Final

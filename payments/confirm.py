@@ -1,8 +1,8 @@
 """paymentConfirm: try a prepared or declined payment, from a server or from a browser.
 
-A  key → lock → risk → attempt, operation SENT → store credit held → outbox
+A  key → lock → risk → attempt, operation SENT → outbox → store credit held
    provider call
-B  evidence → projection → entries → outbox
+B  evidence → projection → outbox → entries
 """
 
 from typing import Final

@@ -1,8 +1,8 @@
 """paymentCreate: one intent, at most one charge.
 
-A  key → risk → payment, attempt, operation SENT → store credit held → outbox
+A  key → risk → payment, attempt, operation SENT → outbox → store credit held
    provider call
-B  evidence → projection → entries → outbox
+B  evidence → projection → outbox → entries
 """
 
 from collections.abc import Iterator

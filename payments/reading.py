@@ -1,7 +1,8 @@
 """Payments in the database: locked, and loaded whole.
 
 Whoever changes anything of a payment holds the lock on its row first; that alone serializes all
-that is known about it. Lock order: payment → attempt → operation → refund → saved method.
+that is known about it. Lock order: payment → saved method → attempt → operation →
+refund; a method that is kept is locked last of all.
 """
 
 from collections.abc import Sequence
@@ -64,8 +65,8 @@ OF_OPERATION: Final = f"""
   ARRAY(SELECT ROW({_EVIDENCE}) FROM evidence AS e
          WHERE e.tenant_id = $1 AND e.operation_id = $3) AS evidence
 """
-"""Not ordered by id: while tables are tiny, reading all of a tenant in that order looks cheaper
-than finding few and sorting them, and connections keep such plans."""
+"""Ordered only where the index ends so; the rest is sorted here. While tables are tiny, reading
+all of a tenant by id looks cheaper than sorting few, and connections keep such plans."""
 
 
 async def lock(tx: Tx, tenant_id: int, payment_id: UUID) -> Payment | None:

@@ -1,8 +1,8 @@
 """refundCreate: send captured money back, never more than was taken.
 
-A  key → lock → how much is left → refund, operation SENT → its money reserved → outbox
+A  key → lock → how much is left → refund, operation SENT → outbox → its money reserved
    provider call
-B  evidence → projection → entries → outbox
+B  evidence → projection → outbox → entries
 """
 
 from typing import Final

@@ -1,6 +1,6 @@
 """The loaders of one request: what is asked for in one turn of the event loop is read at once.
 
-Each batch is one statement in one short session. A row that does not exist and a row of another
+Each batch is one statement. A row that does not exist and a row of another
 tenant are the same: None.
 """
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from core.card_numbers import contains_card_number
 from core.identifiers import encode
 from payments import recipes
 from payments.commands import (
@@ -84,7 +85,18 @@ def _method(
     saved = present(value.saved_method_id)
     if saved is not None:
         return SavedMethod(reader.required_id((*path, "savedMethodId"), "sm", saved))
-    return Method(reader.text((*path, "token"), value.token, TOKEN_MAX) or "")
+    return Method(_token(reader, (*path, "token"), present(value.token) or ""))
+
+
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]*")
+
+
+def _token(reader: Reader, path: Path, token: str) -> str:
+    """What a provider would trim must not pass for another token than the one we know."""
+    if _VISIBLE.fullmatch(token) or contains_card_number(token):
+        return reader.text(path, token, TOKEN_MAX) or ""
+    reader.refuse(path, "BAD_TEXT", "A token has visible ASCII characters only.")
+    return ""
 
 
 def _routing(reader: Reader, routing: RoutingInput | None) -> Routing:

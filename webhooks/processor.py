@@ -1,6 +1,6 @@
 """Turn stored callbacks into evidence, each in one unit of work.
 
-claim ─▶ translate (pure) ─▶ find the operation ─▶ evidence → projection → entries → outbox
+claim ─▶ translate (pure) ─▶ find the operation ─▶ evidence → projection → outbox → entries
                                     │ none                      and the inbox row is done
                                     ├─ a payment of ours: a movement made without us
                                     └─ nothing known: DEFERRED, after 24 h an orphan

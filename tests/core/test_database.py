@@ -231,6 +231,7 @@ async def test_json_columns_speak_python(database: Database, tenant_id: int) -> 
     assert value == {"a": [1, "ä", None]}
 
 
-async def test_an_unreachable_database_is_unavailable() -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "nowhere.invalid"])
+async def test_an_unreachable_database_is_unavailable(host: str) -> None:
     with pytest.raises(DatabaseUnavailable):
-        await Database.open(DatabaseSettings("postgresql://cf_app@127.0.0.1:1/none"))
+        await Database.open(DatabaseSettings(f"postgresql://cf_app@{host}/none"))

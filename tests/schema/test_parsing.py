@@ -248,7 +248,10 @@ def test_a_card_number_as_idempotency_key_is_refused(name: str) -> None:
         ("", "BAD_LENGTH"),
         ("t" * 501, "BAD_LENGTH"),
         ("tok\x00", "BAD_TEXT"),
+        ("pm_card ", "BAD_TEXT"),
+        ("pm_c\u00e4rd", "BAD_TEXT"),
         ("4242424242424242", "CARD_NUMBER"),
+        ("4242 4242 4242 4242", "CARD_NUMBER"),
         ("5555-5555-5555-4444", "CARD_NUMBER"),
     ],
 )

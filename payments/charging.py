@@ -13,7 +13,7 @@ from core.database import Tx
 from core.errors import Conflict
 from core.identifiers import encode
 from core.killpoints import kill_point
-from payments import reading, writing
+from payments import reading
 from payments.change import Change
 from payments.commands import Actor, Method, SavedMethod
 from payments.errors import (
@@ -186,8 +186,6 @@ async def _begin(services: PaymentServices, actor: Actor, plan: _Plan, claim_key
             before,
         )
         change.set_payment(wanted)
-        if wanted.token_sealed is not None and wanted.token_sealed != locked.token_sealed:
-            await writing.replace_token(tx, actor.tenant_id, wanted)
         if plan.sending is not None:
             begin_charge(services, change, plan.sending)
         elif not wanted.provider_amount:

@@ -257,7 +257,7 @@ WITH told AS (
 )
 UPDATE payment AS p
    SET status = c.status, version = c.version, method = c.method,
-       token_sealed = CASE WHEN c.keep_token THEN p.token_sealed END,
+       token_sealed = decode(c.token, 'hex'),
        return_url = c.return_url,
        paid_by_store_credit = c.paid_by_store_credit, authorized = c.authorized,
        captured_gross = c.captured_gross, capture_reversed = c.capture_reversed,
@@ -268,7 +268,7 @@ UPDATE payment AS p
        save_method = c.save_method, saved_method_id = c.saved_method_id,
        updated_at = clock_timestamp()
   FROM jsonb_to_record($7) AS c(
-    status TEXT, version INT, method JSONB, keep_token BOOLEAN, return_url TEXT,
+    status TEXT, version INT, method JSONB, token TEXT, return_url TEXT,
     paid_by_store_credit BOOLEAN, authorized BIGINT, captured_gross BIGINT,
     capture_reversed BIGINT, refund_reserved BIGINT, refunded BIGINT, refunded_external BIGINT,
     fees BIGINT, attempt_count INT, last_decline JSONB, next_action JSONB,
@@ -331,16 +331,6 @@ def _hex(value: bytes | None) -> str | None:
     return None if value is None else value.hex()
 
 
-async def replace_token(tx: Tx, tenant_id: int, payment: Payment) -> None:
-    """Store the sealed token of another method."""
-    await tx.execute(
-        "UPDATE payment SET token_sealed = $3 WHERE tenant_id = $1 AND id = $2",
-        tenant_id,
-        payment.id,
-        payment.token_sealed,
-    )
-
-
 def _changed(before: Aggregate, after: Aggregate, what: str) -> Iterable[Any]:
     """Rows that existed before and are different now."""
     old = {each.id: each for each in getattr(before, what)}
@@ -369,7 +359,7 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
         "capture_reversed refund_reserved refunded refunded_external fees attempt_count "
         "last_decline next_action cancel_requested_at ended_at save_method saved_method_id",
     )
-    return {**row, "keep_token": payment.token_sealed is not None}
+    return {**row, "token": _hex(payment.token_sealed)}
 
 
 def _told(evidence: Evidence) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from core.money import Money
 from payments import Difference, Split, operation_by_idempotency_key, verify
 from payments.amounts import capturable, refundable_of_row
 from payments.errors import NotFound, RiskRejected, ValidationFailed
+from payments.sending import open_token
 from tests.payments.world import World, a_key, at
 
 
@@ -161,6 +162,15 @@ async def test_the_token_is_kept_only_while_a_try_can_follow(world: World) -> No
     assert await sealed(await world.pay("tok_timeout_after")) == (True, True)
     assert await sealed(await world.pay()) == (False, False)
     assert await sealed(await world.pay("tok_decline_hard")) == (False, False)
+
+
+async def test_another_method_takes_the_place_of_the_token_that_was_kept(world: World) -> None:
+    payment_id = await world.pay("tok_success", confirm=False)
+
+    await world.confirm(payment_id, "tok_requires_action")
+
+    seen = await world.see(payment_id)
+    assert open_token(world.services, seen.payment) == "tok_requires_action"
 
 
 async def test_what_can_be_captured_counts_what_is_on_its_way(world: World) -> None:

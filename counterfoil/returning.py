@@ -26,6 +26,7 @@ from payments import (
     PaymentServices,
     SyncPayment,
     WayBack,
+    count_attempts,
     open_return,
     sync,
     way_back,
@@ -68,8 +69,7 @@ class Returning:
             found = await open_return(services, request.path_params["token"])
             if found is None:
                 return _page(HTTPStatus.NOT_FOUND, "Nothing here", "The link is not valid.")
-            tenant_id, back = found[0], await way_back(services, *found)
-            await self._ask_provider(services, tenant_id, back)
+            await self._ask_provider(services, *found)
             return _answer(await way_back(services, *found))
         except Unavailable:
             text = "Please load this page again in a moment."
@@ -80,13 +80,15 @@ class Returning:
         if asking := [task for task in self._asked.values() if not task.done()]:
             await asyncio.wait(asking)
 
-    async def _ask_provider(self, services: PaymentServices, tenant_id: int, back: WayBack) -> None:
+    async def _ask_provider(
+        self, services: PaymentServices, tenant_id: int, payment_id: UUID
+    ) -> None:
         """Wait a little for the answer; it is taken in even when it comes later."""
-        attempt = (back.payment_id, back.attempt_count)
+        attempt = (payment_id, await count_attempts(services, tenant_id, payment_id))
         if attempt not in self._asked:
-            public_id = encode("pay", back.payment_id)
+            public_id = encode("pay", payment_id)
             actor = Actor(tenant_id, f"client:{public_id}", public_id, correlation_id())
-            task = asyncio.create_task(sync(SyncPayment(back.payment_id), actor, services))
+            task = asyncio.create_task(sync(SyncPayment(payment_id), actor, services))
             self._asked[attempt] = task
             task.add_done_callback(partial(self._has_asked, attempt))
         await asyncio.wait({self._asked[attempt]}, timeout=self._seconds)

@@ -46,7 +46,7 @@ from payments.methods import client_secret, find_by_client_secret
 from payments.refund import refund
 from payments.removing import remove_saved_method
 from payments.resolve import RESOLVABLE, resolve
-from payments.returning import WayBack, open_return, return_token, way_back
+from payments.returning import WayBack, count_attempts, open_return, return_token, way_back
 from payments.risk import RiskCheck, RiskQuestion, RuleCheck
 from payments.services import PaymentServices
 from payments.sync import sync
@@ -94,6 +94,7 @@ __all__ = [
     "client_secret",
     "conclude",
     "confirm",
+    "count_attempts",
     "create",
     "find_by_client_secret",
     "find_operation",

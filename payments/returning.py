@@ -26,14 +26,10 @@ _LENGTH_MAX: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class WayBack:
-    """Where a shopper goes on to; without `url` they stay with us.
-
-    `status` is the payment's; `attempt_count` says which try they come back from.
-    """
+    """Where a shopper goes on to; without `url` they stay with us. `status` is the payment's."""
 
     payment_id: UUID
     status: str
-    attempt_count: int
     url: str | None
 
 
@@ -79,17 +75,26 @@ def _payment_named(vault: Vault, token: str) -> UUID | None:
     return payment_id if hmac.compare_digest(token.encode(), proof) else None
 
 
+async def count_attempts(services: PaymentServices, tenant_id: int, payment_id: UUID) -> int:
+    """Which try of the payment a shopper comes back from: the first is 1."""
+    async with services.database.unit_of_work(tenant_id) as tx:
+        count: int = await tx.fetchval(
+            "SELECT attempt_count FROM payment WHERE tenant_id = $1 AND id = $2",
+            tenant_id,
+            payment_id,
+        )
+    return count
+
+
 async def way_back(services: PaymentServices, tenant_id: int, payment_id: UUID) -> WayBack:
     """Where the shopper goes on to, as things are now: an origin may have been removed."""
     async with services.database.unit_of_work(tenant_id) as tx:
         row = await tx.fetchrow(
-            """
-            SELECT status, attempt_count, return_url FROM payment WHERE tenant_id = $1 AND id = $2
-            """,
+            "SELECT status, return_url FROM payment WHERE tenant_id = $1 AND id = $2",
             tenant_id,
             payment_id,
         )
         assert row is not None, "payments are never deleted"
         url = row["return_url"]
         allowed = await _is_of_the_shop(tx, tenant_id, url)
-    return WayBack(payment_id, row["status"], row["attempt_count"], url if allowed else None)
+    return WayBack(payment_id, row["status"], url if allowed else None)

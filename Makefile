@@ -8,8 +8,8 @@ UV := .tools/bin/uv
 UV_STAMP := .tools/uv-$(UV_VERSION).dist-info/METADATA
 VENV_STAMP := .venv/.counterfoil-synced
 RUN := .venv/bin/python
-# Two processes were fastest on two cores; more cores take more.
-WORKERS ?= 2
+# Three processes keep two cores busy, since tests also wait; more cores take more.
+WORKERS ?= 3
 SCALE ?= 1
 
 export UV_PYTHON_DOWNLOADS := never

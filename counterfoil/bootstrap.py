@@ -13,6 +13,7 @@ import httpx
 import psycopg
 import structlog
 
+from core.certificates import usual_authorities
 from core.crypto import Vault, random_secret
 from core.database import Database, DatabaseSettings, Tx
 from core.errors import Unavailable
@@ -102,7 +103,9 @@ async def register_at_simulator(
     accounts: list[ProviderAccount], simulator_url: str, public_url: str
 ) -> None:
     """Tell the simulator the keys of our accounts and where to call back."""
-    async with httpx.AsyncClient(base_url=simulator_url, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=simulator_url, trust_env=False, verify=usual_authorities()
+    ) as client:
         for account in accounts:
             credentials = account.credentials()
             try:

@@ -21,6 +21,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from core.certificates import usual_authorities
 from core.database import Database, DatabaseSettings
 from core.errors import Broken, Unavailable
 from counterfoil import demo_documents as documents
@@ -96,9 +97,13 @@ def _gateway(folder: Path, screen: Console) -> Iterator["Story"]:
                 headers={"Authorization": f"Bearer {key}"},
                 timeout=60,
                 trust_env=False,
+                verify=usual_authorities(),
             ) as api,
             httpx.Client(
-                base_url=f"http://127.0.0.1:{simulator_port}", timeout=60, trust_env=False
+                base_url=f"http://127.0.0.1:{simulator_port}",
+                timeout=60,
+                trust_env=False,
+                verify=usual_authorities(),
             ) as simulator,
             with_database(Settings.read(environment)) as settings,
         ):

@@ -12,6 +12,7 @@ from uuid import UUID
 import httpx
 from asyncpg import Record
 
+from core.certificates import usual_authorities
 from core.database import Database
 from core.identifiers import encode
 from counterfoil.bootstrap import SimulatorUnreachable
@@ -42,7 +43,9 @@ def count_rows(spool: sqlite3.Connection, table: str) -> int:
 
 async def spool_log(spool: sqlite3.Connection, url: str, account: str, page_size: int) -> None:
     """Every effect of an account, and under which keys it was asked for them."""
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+    async with httpx.AsyncClient(
+        base_url=url, trust_env=False, timeout=30, verify=usual_authorities()
+    ) as client:
         async for page in _pages(client, account, "effects", page_size):
             spool.executemany(
                 "INSERT INTO effect VALUES (:account, :kind, :reference, :amount, :currency, :fee,"

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx
 
+from core.certificates import usual_authorities
 from core.clock import Clock
 from gateways.port import BadRequest, HttpCall, HttpResponse, Unparseable
 
@@ -55,7 +56,7 @@ def make_client(
     no_cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     return httpx.AsyncClient(
         transport=httpx.AsyncHTTPTransport(
-            verify=True if certificates is None else certificates,
+            verify=certificates or usual_authorities(),
             limits=limits,
             retries=0,
             trust_env=False,

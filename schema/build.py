@@ -5,6 +5,8 @@ storefront   /storefront/graphql    what a shop's page may do, and no more:
                                     fields that need a scope do not exist here
 """
 
+from functools import cache
+
 import strawberry
 from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
@@ -53,6 +55,7 @@ def _config() -> StrawberryConfig:
     return StrawberryConfig(scalar_map=dict(SCALARS))
 
 
+@cache
 def build() -> tuple[strawberry.Schema, strawberry.Schema]:
     """The full schema and the storefront's."""
     full = strawberry.Schema(

@@ -16,6 +16,7 @@ from typing import Final
 import httpx
 import orjson
 
+from core.certificates import usual_authorities
 from simulator import accounts, payments
 from simulator.accounts import Account
 from simulator.books import Books, Tx
@@ -63,7 +64,9 @@ class Courier:
         """Until cancelled. Cancelling loses nothing: what was not confirmed is sent again."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         async with (
-            httpx.AsyncClient(timeout=10, trust_env=False, limits=limits) as client,
+            httpx.AsyncClient(
+                timeout=10, trust_env=False, limits=limits, verify=usual_authorities()
+            ) as client,
             asyncio.TaskGroup() as group,
         ):
             while True:

@@ -16,7 +16,12 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Final
 
-# Imported by the programs when they run; here so that each process finds them there.
+# Imported and loaded by the programs when they run; here so that each process finds it there.
+import anyio._backends._asyncio  # noqa: F401
+import httpcore  # noqa: F401
+import strawberry.federation.schema_directives  # noqa: F401
+
+from core.certificates import usual_authorities
 from counterfoil import (  # noqa: F401
     app,
     bootstrap,
@@ -28,12 +33,15 @@ from counterfoil import (  # noqa: F401
     worker,
 )
 from counterfoil.layout import ROOT
+from schema.build import build
 from simulator import server  # noqa: F401
 
 FORKS: Final = multiprocessing.get_context("forkserver")
 """The one server of a process; whoever forks from it finds the whole product imported."""
 
 FORKS.set_forkserver_preload([__name__])
+usual_authorities()
+build()
 
 
 class Program:

@@ -96,14 +96,13 @@ class Gateway:
         eventually(lambda: not self.rows("SELECT 1 FROM outbox WHERE sequence IS NULL LIMIT 1"))
         untold = "SELECT 1 FROM saved_method WHERE next_action_at IS NOT NULL LIMIT 1"
         eventually(lambda: not self.rows(untold))
-        found = {
-            table: self.rows(
-                f"SELECT count(*), md5(coalesce(string_agg({row}, '' ORDER BY {row}), ''))"
-                f' FROM "{table}" AS t'
-            )
+        digests = [
+            f"SELECT '{table}', count(*), md5(coalesce(string_agg({row}, '' ORDER BY {row}), ''))"
+            f' FROM "{table}" AS t'
             for table in self.tables()
             for row in ["t::text" if table != "api_key" else "(to_jsonb(t) - 'last_used_at')::text"]
-        }
+        ]
+        found = {table: digest for table, *digest in self.rows(" UNION ALL ".join(digests))}
         log = self.simulator.client.get("/_log/summary").json()
         return {**found, "at the provider": (log["requests"], log["effects"])}
 

@@ -20,6 +20,7 @@ from counterfoil.embedded_postgres import EmbeddedPostgres
 from counterfoil.health_check import main as health_check
 from counterfoil.layout import ROOT
 from counterfoil.postgres_binaries import find_binaries
+from tests.loopback import TRUSTS_NOBODY
 from tests.programs import Program
 
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -174,7 +175,9 @@ def test_the_services_start_in_order_become_healthy_and_stop(tmp_path: Path) -> 
         assert (outside.volume("state") / "demo-key").read_text().startswith("cf_test_")
         with running(outside, "api"), running(outside, "worker"):
             assert is_healthy(outside, "simulator")
-            figures = httpx.get(f"http://127.0.0.1:{outside.worker}/metrics", trust_env=False).text
+            figures = httpx.get(
+                f"http://127.0.0.1:{outside.worker}/metrics", trust_env=False, verify=TRUSTS_NOBODY
+            ).text
             assert 'counterfoil_operations_waiting{status="UNKNOWN"} 0.0' in figures
             assert "counterfoil_build_info{" in figures
         assert not is_healthy(outside, "api")

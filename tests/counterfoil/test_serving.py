@@ -21,6 +21,7 @@ from counterfoil.layout import ROOT
 from counterfoil.serving import SimulatorFailed, _free_port, with_simulator
 from counterfoil.settings import Settings
 from counterfoil.watchdog import undisturbed
+from tests.loopback import TRUSTS_NOBODY
 from tests.ports import free_port
 from tests.programs import Program
 
@@ -194,7 +195,7 @@ def test_the_simulator_lives_as_long_as_who_started_it(tmp_path: Path) -> None:
     with with_simulator(settings) as (running, is_up):
         is_up()
         first_url = running.simulator_url
-        assert httpx.get(f"{first_url}/healthz", trust_env=False).is_success
+        assert httpx.get(f"{first_url}/healthz", trust_env=False, verify=TRUSTS_NOBODY).is_success
     assert processes_of(tmp_path) == []
 
     with with_simulator(settings) as (running, _):

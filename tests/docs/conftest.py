@@ -10,6 +10,7 @@ import pytest
 
 from tests.api.gateway import serving
 from tests.docs.blocks import ROOT, Reader
+from tests.loopback import TRUSTS_NOBODY
 from tests.ports import free_port
 
 
@@ -45,6 +46,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
             f"http://127.0.0.1:{simulator_port}/_webhooks",
             json={"delay_ms": [3000, 3000]},
             trust_env=False,
+            verify=TRUSTS_NOBODY,
         ).raise_for_status()
         key = (data / "demo-key").read_text("ascii").strip()
         with Reader(base, key, here, environment) as newcomer:

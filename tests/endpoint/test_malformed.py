@@ -150,19 +150,19 @@ async def _is_no_server_error(body: bytes) -> None:
         assert error["extensions"]["correlationId"]
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(_MEMBERS | _JSON)
 async def test_no_json_body_is_a_server_error(body: Any) -> None:
     await _is_no_server_error(json.dumps(body).encode())
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
 async def test_no_bytes_are_a_server_error(body: bytes) -> None:
     await _is_no_server_error(body)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.integers(0, len(_VALID) - 1), st.binary(max_size=4), st.integers(0, 4))
 async def test_no_damage_to_a_good_body_is_a_server_error(
     at: int, inserted: bytes, removed: int

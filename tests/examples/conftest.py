@@ -75,7 +75,7 @@ async def browser(storefront: Storefront) -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def visitor(storefront: Storefront, browser: Browser) -> AsyncIterator[Visitor]:
     """Somebody new, whose browser has nothing to complain about."""
-    window = await browser.new_context()
+    window = await browser.new_context(reduced_motion="reduce")
     newcomer = Visitor(await window.new_page(), storefront)
     yield newcomer
     await window.close()

@@ -87,7 +87,11 @@ def test_an_order_whose_payment_was_made_but_the_answer_lost_has_one_payment(
         a_storefront(tenant, tmp_path, origin, gateway=way),
     ):
         answer = httpx.post(
-            f"{origin}/api/orders", json=order, headers={"origin": origin}, trust_env=False
+            f"{origin}/api/orders",
+            json=order,
+            headers={"origin": origin},
+            trust_env=False,
+            verify=TRUSTS_NOBODY,
         )
 
     assert answer.status_code == 200
@@ -101,7 +105,7 @@ MAKE_SHOP = (sys.executable, "-m", "examples.storefront.run")
 
 def test_make_shop_opens_it(built: None, tenant: Shop, tmp_path: Path) -> None:
     with a_storefront(tenant, tmp_path, an_origin(), command=MAKE_SHOP) as opened:
-        answer = httpx.get(opened.origin, trust_env=False)
+        answer = httpx.get(opened.origin, trust_env=False, verify=TRUSTS_NOBODY)
 
     assert "<title>Double Entry</title>" in answer.text
     assert f'data-gateway="{tenant.gateway.base}"' in answer.text
@@ -130,7 +134,9 @@ def test_a_server_that_forgot_an_order_makes_no_second_payment_for_it(
     for _ in range(2):
         with (
             a_storefront(tenant, tmp_path, origin),
-            httpx.Client(base_url=origin, headers={"origin": origin}, trust_env=False) as client,
+            httpx.Client(
+                base_url=origin, headers={"origin": origin}, trust_env=False, verify=TRUSTS_NOBODY
+            ) as client,
         ):
             id = client.post("/api/orders", json=order).json()["orderId"]
             secrets.append(client.get(f"/api/orders/{id}").json()["clientSecret"])
@@ -231,7 +237,10 @@ def test_logging_in_gives_the_browser_another_cookie(shopper: httpx.Client) -> N
     assert shopper.cookies["shop_session"] != before
     assert "HttpOnly; SameSite=Lax" in answer.headers["set-cookie"]
     old = httpx.get(
-        f"{shopper.base_url}/api/session", cookies={"shop_session": before}, trust_env=False
+        f"{shopper.base_url}/api/session",
+        cookies={"shop_session": before},
+        trust_env=False,
+        verify=TRUSTS_NOBODY,
     )
     assert old.json()["customerId"] is None
 
@@ -261,7 +270,10 @@ def test_a_visitor_by_another_name_is_sent_to_the_right_one(storefront: Storefro
     port = storefront.origin.rpartition(":")[2]
 
     answer = httpx.get(
-        f"{storefront.origin}/account", headers={"host": f"evil.example:{port}"}, trust_env=False
+        f"{storefront.origin}/account",
+        headers={"host": f"evil.example:{port}"},
+        trust_env=False,
+        verify=TRUSTS_NOBODY,
     )
 
     assert answer.status_code == 307

@@ -233,7 +233,9 @@ async def serving(app: Starlette) -> AsyncIterator[str]:
 async def a_window(origin: str, seen: Seen) -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = await browser.new_page(viewport={"width": 1400, "height": 900})
+        page = await browser.new_page(
+            viewport={"width": 1400, "height": 900}, reduced_motion="reduce"
+        )
         seen.watch(page)
         await page.goto(f"{origin}/graphiql")
         await page.get_by_role("tab", name="FirstPayment").wait_for()

@@ -20,6 +20,7 @@ from tests.api.gateway import serving
 from tests.counterfoil.command_line import run
 from tests.counterfoil.test_serving import environment
 from tests.gateways.stripe.builders import body as sample
+from tests.loopback import TRUSTS_NOBODY
 from tests.ports import free_port
 from tests.stripe_live.fake import API_KEY, Json, LiveStripe, a_fake_stripe
 from tests.stripe_live.vectors import OLD_SECRET, SECRET
@@ -214,6 +215,7 @@ class Gateway:
             content=body,
             headers=headers,
             trust_env=False,
+            verify=TRUSTS_NOBODY,
         )
 
     # ---- looking
@@ -295,6 +297,7 @@ def a_gateway(folder: Path, database_url: str, admin_url: str) -> Iterator[Gatew
             base_url=url,
             headers={"Authorization": f"Bearer {key}"},
             trust_env=False,
+            verify=TRUSTS_NOBODY,
             timeout=20,
         ) as http:
             yield Gateway(url, stripe, account_id, second_id, http, admin_url, cli)

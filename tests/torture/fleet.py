@@ -23,6 +23,7 @@ import httpx
 
 from core.crypto import Vault
 from core.database import Database, DatabaseSettings
+from tests.loopback import TRUSTS_NOBODY
 from tests.ports import free_port
 from tests.torture.wire import Wire
 
@@ -124,7 +125,7 @@ class Fleet:
         # The provider stays as it is, whatever is planted in the gateway's tree.
         self._run("simulator", command, {}, ROOT)
         self._simulator = httpx.AsyncClient(
-            base_url=self.simulator_url, trust_env=False, timeout=60
+            base_url=self.simulator_url, trust_env=False, timeout=60, verify=TRUSTS_NOBODY
         )
         for _ in range(self.apis):
             port = free_port()
@@ -239,7 +240,7 @@ class Fleet:
 
 async def is_up(url: str) -> bool:
     try:
-        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=2, verify=TRUSTS_NOBODY) as client:
             return (await client.get(url)).status_code == 200
     except httpx.HTTPError:
         return False

@@ -3,7 +3,7 @@
 from events.catalogue import Event, Subject
 from events.feed import Feed, Watch
 from events.metrics import EventMetrics, measure_outbox
-from events.outbox import append
+from events.outbox import append, insert_from, outbox_rows
 from events.sequencer import Sequencer
 
 __all__ = [
@@ -14,5 +14,7 @@ __all__ = [
     "Subject",
     "Watch",
     "append",
+    "insert_from",
     "measure_outbox",
+    "outbox_rows",
 ]

@@ -4,33 +4,45 @@ Rows wait there for the sequencer, which gives each a number after its commit; r
 numbers, so nothing is notified from here.
 """
 
+from collections.abc import Sequence
+from typing import Any, Final
+
 from core.database import Tx
 from core.identifiers import new_id
 from events.catalogue import Event
 
+_COLUMNS: Final = "tenant_id, public_id, aggregate_type, aggregate_id, type, payload, headers"
+
+
+def insert_from(parameter: str) -> str:
+    """SQL that writes what `outbox_rows` gives, in its order; may be part of a larger statement."""
+    return f"""
+      INSERT INTO outbox ({_COLUMNS})
+      SELECT {_COLUMNS} FROM jsonb_populate_recordset(NULL::outbox, {parameter}) WITH ORDINALITY
+       ORDER BY ordinality
+    """
+
+
+def outbox_rows(tenant_id: int, events: Sequence[Event]) -> list[dict[str, Any]]:
+    """What `insert_from` takes."""
+    return [
+        {
+            "tenant_id": tenant_id,
+            "public_id": str(new_id()),
+            "aggregate_type": event.subject.value,
+            "aggregate_id": str(event.subject_id),
+            "type": event.type,
+            "payload": event.fact.model_dump(mode="json"),
+            "headers": _headers(event),
+        }
+        for event in events
+    ]
+
 
 async def append(tx: Tx, tenant_id: int, *events: Event) -> None:
     """Write events in one statement, in this order; the rows they are about are locked already."""
-    if not events:
-        return
-    await tx.execute(
-        """
-        INSERT INTO outbox
-          (tenant_id, public_id, aggregate_type, aggregate_id, type, payload, headers)
-        SELECT $1, e.public_id, e.aggregate_type, e.aggregate_id, e.type, e.payload, e.headers
-          FROM unnest($2::UUID[], $3::TEXT[], $4::UUID[], $5::TEXT[], $6::JSONB[], $7::JSONB[])
-            WITH ORDINALITY
-            AS e(public_id, aggregate_type, aggregate_id, type, payload, headers, position)
-         ORDER BY e.position
-        """,
-        tenant_id,
-        [new_id() for _ in events],
-        [event.subject.value for event in events],
-        [event.subject_id for event in events],
-        [event.type for event in events],
-        [event.fact.model_dump(mode="json") for event in events],
-        [_headers(event) for event in events],
-    )
+    if events:
+        await tx.execute(insert_from("$1"), outbox_rows(tenant_id, events))
 
 
 def _headers(event: Event) -> dict[str, str | None]:

@@ -1,6 +1,6 @@
 """What one unit of work changes about one payment: collected first, written once, in lock order.
 
-rows and evidence ──▶ outbox ──▶ entries (one call of the ledger) ──▶ COMMIT
+rows, evidence and outbox ──▶ entries (one call of the ledger) ──▶ COMMIT
 
 The ledger comes last: whoever waits for the same accounts waits for nothing but our COMMIT.
 """
@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
+
+import asyncpg
 
 from core.database import Tx
 from core.identifiers import encode
@@ -37,7 +39,7 @@ from payments.model import (
 )
 from payments.projection import project, project_operation
 from payments.saved_methods import Kept, keep
-from payments.writing import Begun, Call
+from payments.writing import Begun, Call, New
 
 
 @dataclass(slots=True)
@@ -73,6 +75,8 @@ class Change:
     """What was said on the wire."""
     client_secret_hash: bytes | None = None
     """Given where the payment itself is new."""
+    row: asyncpg.Record | None = field(default=None, init=False)
+    """The payment as it was written; None if it did not change."""
 
     def __post_init__(self) -> None:
         self.after = self.before
@@ -187,40 +191,48 @@ class Change:
             return await self._write(tx)
 
     async def _write(self, tx: Tx) -> Aggregate:
-        await self._write_payment(tx)
-        for attempt in self.new_attempts:
-            current = next(a for a in self.after.attempts if a.id == attempt.id)
-            await writing.insert_attempt(tx, self.tenant_id, current)
-        for refund in self.new_refunds:
-            current_refund = next(r for r in self.after.refunds if r.id == refund.id)
-            await writing.insert_refund(tx, self.tenant_id, current_refund)
-        for begun, evidence in self.begun:
-            current_operation = self.after.operation(begun.operation.id)
-            await writing.insert_operation(
-                tx, self.tenant_id, replace(begun, operation=current_operation), evidence
-            )
-        await self._open_discrepancies(tx)
-        await self._keep_method(tx)
+        await self._write_rows(tx)
+        later = [*await self._open_discrepancies(tx), *await self._keep_method(tx)]
+        await append(tx, self.tenant_id, *later)
         kill_point(f"{self.stage}.rows_written")
-        await append(tx, self.tenant_id, *self.events)
         await booking.post(tx, self._bookings())
         kill_point(f"{self.stage}.before_commit")
         return self.after
 
-    async def _write_payment(self, tx: Tx) -> None:
-        if self.client_secret_hash is not None:
-            payment, secret = self.after.payment, self.client_secret_hash
-            await writing.insert_payment(tx, self.tenant_id, payment, secret)
-            return
-        await writing.save(
-            tx,
-            self.tenant_id,
-            self.before,
-            self.after,
-            evidence=self.evidence,
-            calls=self.calls,
-            owned=self.owned,
-            requests=self.requests,
+    async def _write_rows(self, tx: Tx) -> None:
+        """What changed, then what is new, and the events with whatever comes last."""
+        new = self._new()
+        if self.client_secret_hash is None:
+            self.row = await writing.save(
+                tx,
+                self.tenant_id,
+                self.before,
+                self.after,
+                evidence=self.evidence,
+                calls=self.calls,
+                owned=self.owned,
+                requests=self.requests,
+                events=() if new else self.events,
+            )
+        if new:
+            row = await writing.insert(tx, self.tenant_id, new, self.events)
+            self.row = self.row or row
+
+    def _new(self) -> New:
+        """The rows that were not there before, as they are by now."""
+        attempts = {attempt.id for attempt in self.new_attempts}
+        refunds = {refund.id for refund in self.new_refunds}
+        is_new = self.client_secret_hash is not None
+        return New(
+            payment=self.after.payment if is_new else None,
+            client_secret_hash=self.client_secret_hash,
+            attempts=[a for a in self.after.attempts if a.id in attempts],
+            refunds=[r for r in self.after.refunds if r.id in refunds],
+            operations=[
+                replace(begun, operation=self.after.operation(begun.operation.id))
+                for begun, _ in self.begun
+            ],
+            evidence=[intent for _, evidence in self.begun for intent in evidence],
         )
 
     def _bookings(self) -> Bookings:
@@ -236,7 +248,8 @@ class Change:
             refund=self.new_refunds[-1] if self.new_refunds else None,
         )
 
-    async def _open_discrepancies(self, tx: Tx) -> None:
+    async def _open_discrepancies(self, tx: Tx) -> list[Event]:
+        events = []
         for discrepancy in self.discrepancies:
             id = await insert(tx, self.tenant_id, discrepancy)
             if id is None:
@@ -248,21 +261,20 @@ class Change:
                 note=discrepancy.note,
             )
             type = "reconciliation.discrepancy_opened.v1"
-            self.events.append(self._event(type, Subject.DISCREPANCY, id, fact))
+            events.append(self._event(type, Subject.DISCREPANCY, id, fact))
+        return events
 
-    async def _keep_method(self, tx: Tx) -> None:
+    async def _keep_method(self, tx: Tx) -> list[Event]:
         """Once, however often and by whom the provider says so."""
         kept = self.kept
         if kept is None or not await keep(tx, self.tenant_id, kept):
-            return
+            return []
         fact = SavedMethodFact(
             saved_method_id=encode("sm", kept.id),
             customer_id=kept.customer_id,
             payment_id=encode("pay", kept.payment_id),
         )
-        self.events.append(
-            self._event("saved_method.created.v1", Subject.SAVED_METHOD, kept.id, fact)
-        )
+        return [self._event("saved_method.created.v1", Subject.SAVED_METHOD, kept.id, fact)]
 
     def _finish(self) -> None:
         """Version, end and events of the payment, once all else is known."""

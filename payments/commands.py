@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
+import asyncpg
+
 from core.money import Money
 
 DEFAULT_MERCHANT_ACCOUNT: Final = "income:sales"
@@ -217,10 +219,14 @@ class SyncPayment:
 
 @dataclass(frozen=True, slots=True)
 class PaymentResult:
-    """The payment a command made or acted on; read it for its current state."""
+    """The payment a command made or acted on.
+
+    `row` is how its last unit of work left it; without one read it for its current state.
+    """
 
     payment_id: UUID
     replayed: bool
+    row: asyncpg.Record | None = None
 
 
 @dataclass(frozen=True, slots=True)

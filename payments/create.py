@@ -71,15 +71,16 @@ async def create(command: CreatePayment, actor: Actor, services: PaymentServices
             services, actor, request, Wish(command.method) if command.confirm else None
         )
     kill_point("create.committed")
-    payment_id = intent.payment.id
+    payment_id, row = intent.payment.id, None
     if intent.sending is not None:
         carried = await carry_out(services, actor.tenant_id, actor.name, intent.sending)
         if carried.exhausted is not None:
             raise NoProviderAvailable(carried.exhausted.as_json()["candidates"])
+        row = carried.row
     elif intent.nobody is not None:
         raise NoProviderAvailable(intent.nobody.decision.as_json()["candidates"])
     kill_point("answer.before")
-    return PaymentResult(payment_id, replayed=False)
+    return PaymentResult(payment_id, replayed=False, row=row)
 
 
 @dataclass(frozen=True, slots=True)

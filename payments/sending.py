@@ -16,6 +16,7 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 import orjson
 
 from core.database import Tx
@@ -291,11 +292,15 @@ def begin_sending(
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """How sending ended: the payment as it is now, and whether nobody could take the charge."""
+    """How sending ended: the payment as it is now, and whether nobody could take the charge.
+
+    `row` is the payment as it was written, if this changed it.
+    """
 
     aggregate: Aggregate
     operation: Operation
     exhausted: RoutingDecision | None = None
+    row: asyncpg.Record | None = None
 
 
 async def carry_out(
@@ -386,7 +391,8 @@ async def _conclude(
         following = _next_provider(services, change, sending, operation, dispatched.outcome)
         exhausted = _exhausted(sending, operation, dispatched.outcome) if not following else None
         change.calls.extend(as_calls(operation.id, "SEND", dispatched.exchanges))
-        return Carried(await change.write(tx), operation, exhausted), following
+        aggregate = await change.write(tx)
+        return Carried(aggregate, operation, exhausted, change.row), following
 
     return await services.database.run(tenant_id, work, patient=True)
 

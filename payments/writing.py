@@ -11,7 +11,10 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
+
 from core.database import Tx
+from events import Event, insert_from, outbox_rows
 from payments.model import Aggregate, Attempt, Evidence, Operation, Payment, Refund
 
 
@@ -40,188 +43,108 @@ class Call:
     at: datetime
 
 
-async def insert_payment(
-    tx: Tx, tenant_id: int, payment: Payment, client_secret_hash: bytes
-) -> None:
-    """Write a new payment as it is by now.
+@dataclass(frozen=True, slots=True)
+class New:
+    """Rows that were not there before; the client secret's hash with the payment it opens."""
 
-    Raises: asyncpg.UniqueViolationError (payment_reference_unique).
+    payment: Payment | None = None
+    client_secret_hash: bytes | None = None
+    attempts: Sequence[Attempt] = ()
+    refunds: Sequence[Refund] = ()
+    operations: Sequence[Begun] = ()
+    evidence: Sequence[Evidence] = ()
+    """The intents behind the operations."""
+
+    def __bool__(self) -> bool:
+        return any((self.payment, self.attempts, self.refunds, self.operations))
+
+
+_NEW_PAYMENT: Final = (
+    "id reference status amount currency capture_mode method customer_id country return_url "
+    "statement_descriptor merchant_account splits store_credit_account store_credit routing "
+    "metadata attempt_limit correlation_id version paid_by_store_credit captured_gross "
+    "attempt_count ended_at save_method saved_method_id"
+)
+_NEW_ATTEMPT: Final = "id payment_id number status provider_account_id routing"
+_NEW_REFUND: Final = (
+    "id payment_id status origin amount currency card_amount store_credit_amount shares reason "
+    "note metadata correlation_id"
+)
+_NEW_OPERATION: Final = (
+    "id payment_id attempt_id refund_id kind status origin provider_account_id provider_ref "
+    "parent_ref amount currency final shares posted idempotency_key correlation_id sent_at fence"
+)
+_TOLD: Final = (
+    "id operation_id source says amount currency fee provider_ref facts provider_event_id "
+    "dedup_key occurred_at note"
+)
+_CALL: Final = "id operation_id purpose method url status error latency_ms at"
+
+
+def _insert(table: str, names: str, parameter: str) -> str:
+    """Rows of one tenant, $1, each a JSON object with the columns as members."""
+    columns = ", ".join(names.split())
+    return f"""
+  INSERT INTO {table} (tenant_id, {columns})
+  SELECT $1::INT, {columns} FROM jsonb_populate_recordset(NULL::{table}, {parameter})"""
+
+
+INSERT: Final = f"""
+WITH new_payment AS ({_insert("payment", f"{_NEW_PAYMENT} token_sealed client_secret_hash", "$2")}
+  RETURNING *
+), attempts AS ({_insert("payment_attempt", _NEW_ATTEMPT, "$3")}
+), refunds AS ({_insert("refund", _NEW_REFUND, "$4")}
+), operations AS (
+  INSERT INTO provider_operation
+    (tenant_id, {", ".join(_NEW_OPERATION.split())}, request_sealed, next_action_at, lease_until)
+  SELECT $1::INT, {", ".join(f"o.{name}" for name in _NEW_OPERATION.split())}, o.request_sealed,
+         CASE WHEN each ->> 'lease_seconds' IS NOT NULL THEN clock_timestamp() END,
+         clock_timestamp() + make_interval(secs => (each ->> 'lease_seconds')::FLOAT8)
+    FROM jsonb_array_elements($5) AS each,
+         jsonb_populate_record(NULL::provider_operation, each) AS o
+), told AS ({_insert("evidence", _TOLD, "$6")}
+), events AS ({insert_from("$7")})
+SELECT * FROM new_payment
+"""
+
+
+async def insert(
+    tx: Tx, tenant_id: int, new: New, events: Sequence[Event]
+) -> asyncpg.Record | None:
+    """Write what is new, with the events that tell of it, in one statement.
+
+    An operation is leased to us where we are to send it; the worker takes over if we die:
+    `next_action_at` is now, but nobody may claim it before the lease ends. A further attempt
+    supersedes the one before. Returns the row of a new payment.
+    Raises: asyncpg.UniqueViolationError (payment_reference_unique), asyncpg.CheckViolationError
+    when the attempt before has not ended.
     """
-    await tx.execute(
-        """
-        INSERT INTO payment
-          (tenant_id, id, reference, status, amount, currency, capture_mode, method, token_sealed,
-           customer_id, country, return_url, statement_descriptor, merchant_account, splits,
-           store_credit_account, store_credit, routing, metadata, client_secret_hash,
-           attempt_limit, correlation_id, version, paid_by_store_credit, captured_gross,
-           attempt_count, ended_at, save_method, saved_method_id)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)
-        """,
+    for attempt in new.attempts:
+        if attempt.number > 1:
+            await tx.execute(
+                """
+                UPDATE payment_attempt SET superseded = TRUE
+                 WHERE tenant_id = $1 AND payment_id = $2 AND NOT superseded
+                """,
+                tenant_id,
+                attempt.payment_id,
+            )
+    return await tx.fetchrow(
+        INSERT,
         tenant_id,
-        payment.id,
-        payment.reference,
-        payment.status,
-        payment.amount,
-        payment.currency,
-        payment.capture_mode,
-        payment.method,
-        payment.token_sealed,
-        payment.customer_id,
-        payment.country,
-        payment.return_url,
-        payment.statement_descriptor,
-        payment.merchant_account,
-        list(payment.splits),
-        payment.store_credit_account,
-        payment.store_credit,
-        payment.routing,
-        payment.metadata,
-        client_secret_hash,
-        payment.attempt_limit,
-        payment.correlation_id,
-        payment.version,
-        payment.paid_by_store_credit,
-        payment.captured_gross,
-        payment.attempt_count,
-        payment.ended_at,
-        payment.save_method,
-        payment.saved_method_id,
+        [_new_payment(new.payment, new.client_secret_hash)] if new.payment else [],
+        [_row(each, _NEW_ATTEMPT) for each in new.attempts],
+        [_row(each, _NEW_REFUND) for each in new.refunds],
+        [_new_operation(each) for each in new.operations],
+        [_row(each, _TOLD) for each in new.evidence],
+        outbox_rows(tenant_id, events),
     )
 
 
-async def insert_attempt(tx: Tx, tenant_id: int, attempt: Attempt) -> None:
-    """Write a new attempt; the one before it is superseded first.
-
-    Raises: asyncpg.CheckViolationError when that one has not ended.
-    """
-    if attempt.number > 1:
-        await tx.execute(
-            """
-            UPDATE payment_attempt SET superseded = TRUE
-             WHERE tenant_id = $1 AND payment_id = $2 AND NOT superseded
-            """,
-            tenant_id,
-            attempt.payment_id,
-        )
-    await tx.execute(
-        """
-        INSERT INTO payment_attempt
-          (tenant_id, id, payment_id, number, status, provider_account_id, routing)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
-        """,
-        tenant_id,
-        attempt.id,
-        attempt.payment_id,
-        attempt.number,
-        attempt.status,
-        attempt.provider_account_id,
-        attempt.routing,
-    )
-
-
-async def insert_refund(tx: Tx, tenant_id: int, refund: Refund) -> None:
-    """Write a new refund."""
-    await tx.execute(
-        """
-        INSERT INTO refund
-          (tenant_id, id, payment_id, status, origin, amount, currency, card_amount,
-           store_credit_amount, shares, reason, note, metadata, correlation_id)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-        """,
-        tenant_id,
-        refund.id,
-        refund.payment_id,
-        refund.status,
-        refund.origin,
-        refund.amount,
-        refund.currency,
-        refund.card_amount,
-        refund.store_credit_amount,
-        list(refund.shares),
-        refund.reason,
-        refund.note,
-        refund.metadata,
-        refund.correlation_id,
-    )
-
-
-async def insert_operation(
-    tx: Tx, tenant_id: int, begun: Begun, evidence: Sequence[Evidence]
-) -> None:
-    """Write a new operation and the intent behind it, leased to us where we are to send it.
-
-    The worker takes over if we die: `next_action_at` is now, but nobody may claim it before the
-    lease ends.
-    """
-    operation = begun.operation
-    await tx.execute(
-        """
-        WITH operation AS (
-          INSERT INTO provider_operation
-            (tenant_id, id, payment_id, attempt_id, refund_id, kind, status, origin,
-             provider_account_id, provider_ref, parent_ref, amount, currency, final, shares,
-             posted, idempotency_key, request_sealed, correlation_id, sent_at,
-             next_action_at, lease_until, fence)
-          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-                  $18, $19, $20,
-                  CASE WHEN $21::FLOAT8 IS NOT NULL THEN clock_timestamp() END,
-                  clock_timestamp() + make_interval(secs => $21::FLOAT8), $28)
-        )
-        INSERT INTO evidence (tenant_id, id, operation_id, source, says, facts, dedup_key,
-                              occurred_at)
-        SELECT $1, e.id, $2, e.source, e.says, e.facts, e.dedup_key, e.occurred_at
-          FROM unnest($22::UUID[], $23::TEXT[], $24::TEXT[], $25::JSONB[], $26::TEXT[],
-                      $27::TIMESTAMPTZ[]) AS e(id, source, says, facts, dedup_key, occurred_at)
-        """,
-        tenant_id,
-        operation.id,
-        operation.payment_id,
-        operation.attempt_id,
-        operation.refund_id,
-        operation.kind,
-        operation.status,
-        operation.origin,
-        operation.provider_account_id,
-        operation.provider_ref,
-        operation.parent_ref,
-        operation.amount,
-        operation.currency,
-        operation.final,
-        list(operation.shares),
-        list(operation.posted),
-        operation.idempotency_key,
-        begun.request_sealed,
-        operation.correlation_id,
-        operation.sent_at,
-        begun.lease_seconds,
-        [e.id for e in evidence],
-        [e.source for e in evidence],
-        [e.says for e in evidence],
-        [e.facts for e in evidence],
-        [e.dedup_key for e in evidence],
-        [e.occurred_at for e in evidence],
-        operation.fence,
-    )
-
-
-SAVE: Final = """
-WITH told AS (
-  INSERT INTO evidence (tenant_id, id, operation_id, source, says, amount, currency, fee,
-                        provider_ref, facts, provider_event_id, dedup_key, occurred_at, note)
-  SELECT $1, id, operation_id, source, says, amount, currency, fee, provider_ref, facts,
-         provider_event_id, dedup_key, occurred_at, note
-    FROM jsonb_to_recordset($2) AS e(
-      id UUID, operation_id UUID, source TEXT, says TEXT, amount BIGINT, currency TEXT, fee BIGINT,
-      provider_ref TEXT, facts JSONB, provider_event_id TEXT, dedup_key TEXT,
-      occurred_at TIMESTAMPTZ, note TEXT)
-), calls AS (
-  INSERT INTO provider_call (tenant_id, id, operation_id, purpose, method, url, status, error,
-                             latency_ms, at)
-  SELECT $1, id, operation_id, purpose, method, url, status, error, latency_ms, at
-    FROM jsonb_to_recordset($3) AS c(
-      id UUID, operation_id UUID, purpose TEXT, method TEXT, url TEXT, status INT, error TEXT,
-      latency_ms INT, at TIMESTAMPTZ)
+SAVE: Final = f"""
+WITH told AS ({_insert("evidence", _TOLD, "$2")}
+), calls AS ({_insert("provider_call", _CALL, "$3")}
+), events AS ({insert_from("$13")}
 ), attempt AS (
   UPDATE payment_attempt AS a
      SET status = c.status, decline = c.decline, next_action = c.next_action,
@@ -232,7 +155,7 @@ WITH told AS (
   UPDATE provider_operation AS o
      SET status = c.status, provider_ref = c.provider_ref, moved_amount = c.moved_amount,
          fee = c.fee, expired = c.expired,
-         posted = ARRAY(SELECT jsonb_array_elements_text(c.posted)),
+         posted = c.posted,
          decline = c.decline, next_action = c.next_action, sent_at = c.sent_at,
          completed_at = c.completed_at, resolution_tries = c.resolution_tries,
          request_sealed = CASE WHEN c.open THEN coalesce(decode(c.request, 'hex'), o.request_sealed)
@@ -244,7 +167,7 @@ WITH told AS (
          updated_at = clock_timestamp()
     FROM jsonb_to_record($5) AS c(
       status TEXT, provider_ref TEXT, moved_amount BIGINT, fee BIGINT, expired BOOLEAN,
-      posted JSONB, decline JSONB, next_action JSONB, sent_at TIMESTAMPTZ,
+      posted TEXT[], decline JSONB, next_action JSONB, sent_at TIMESTAMPTZ,
       completed_at TIMESTAMPTZ, next_action_at TIMESTAMPTZ, resolution_tries INT, open BOOLEAN,
       fence BIGINT, request TEXT)
    WHERE o.tenant_id = $1 AND o.id = $9
@@ -275,6 +198,7 @@ UPDATE payment AS p
     cancel_requested_at TIMESTAMPTZ, ended_at TIMESTAMPTZ, save_method BOOLEAN,
     saved_method_id UUID)
  WHERE p.tenant_id = $1 AND p.id = $11
+RETURNING p.*
 """
 """One row of each table at most, by its id: of a set of unknown length the planner assumes 100, and
 would rather read all payments of the tenant than look for each."""
@@ -293,13 +217,15 @@ async def save(
     calls: Sequence[Call] = (),
     owned: Mapping[UUID, int] = _NOBODY,
     requests: Mapping[UUID, bytes] = _NO_REQUEST,
-) -> None:
-    """Write new evidence, what was said on the wire, and every row that changed.
+    events: Sequence[Event] = (),
+) -> asyncpg.Record | None:
+    """Write new evidence, what was said on the wire, every row that changed, and the events.
 
-    `owned` gives, for operations leased to us, the fence of our claim: if it still stands they are
-    rescheduled and the lease is given back. `requests` are sealed requests about to be sent.
+    Returns the row of the payment if that changed. `owned` gives, for operations leased to us, the
+    fence of our claim: if it still stands they are rescheduled and the lease is given back.
+    `requests` are sealed requests about to be sent.
     """
-    told = [_told(e) for e in evidence]
+    told = [_row(e, _TOLD) for e in evidence]
     said = [_row(c, _CALL) for c in calls]
     attempts = [
         _row(a, "id status decline next_action") for a in _changed(before, after, "attempts")
@@ -312,13 +238,20 @@ async def save(
     refunds = [_row(r, "id status failure_message") for r in _changed(before, after, "refunds")]
     payments = [_payment_row(after.payment)] if before.payment != after.payment else []
     rows = list(zip_longest(attempts, operations, refunds, payments))
-    for changed in rows or ([_NO_ROWS] if told or said else []):
+    news = (told, said, outbox_rows(tenant_id, events))
+    if not rows and any(news):
+        rows = [_NO_ROWS]
+    written = None
+    for changed in rows:
         ids = [row and row["id"] for row in changed]
-        await tx.execute(SAVE, tenant_id, told, said, *changed, *ids, after.payment.id)
-        told, said = [], []
+        told, said, happened = news
+        row = await tx.fetchrow(
+            SAVE, tenant_id, told, said, *changed, *ids, after.payment.id, happened
+        )
+        written, news = written or row, ([], [], [])
+    return written
 
 
-_CALL: Final = "id operation_id purpose method url status error latency_ms at"
 _NO_ROWS: Final = (None, None, None, None)
 
 
@@ -362,9 +295,19 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
     return {**row, "token": _hex(payment.token_sealed)}
 
 
-def _told(evidence: Evidence) -> dict[str, Any]:
-    return _row(
-        evidence,
-        "id operation_id source says amount currency fee provider_ref facts provider_event_id "
-        "dedup_key occurred_at note",
-    )
+def _new_payment(payment: Payment, client_secret_hash: bytes | None) -> dict[str, Any]:
+    sealed = {"token_sealed": payment.token_sealed, "client_secret_hash": client_secret_hash}
+    return _row(payment, _NEW_PAYMENT) | {name: _bytea(each) for name, each in sealed.items()}
+
+
+def _new_operation(begun: Begun) -> dict[str, Any]:
+    return {
+        **_row(begun.operation, _NEW_OPERATION),
+        "request_sealed": _bytea(begun.request_sealed),
+        "lease_seconds": begun.lease_seconds,
+    }
+
+
+def _bytea(value: bytes | None) -> str | None:
+    """As PostgreSQL reads it."""
+    return None if value is None else rf"\x{value.hex()}"

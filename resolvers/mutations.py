@@ -1,4 +1,4 @@
-"""Commands to the domain. What comes back is read afresh, so that it is the state after all.
+"""Commands to the domain. What comes back is read afresh, or as it was written last.
 
 Every function answers with a payload or a problem; other errors concern the whole request. Inputs
 are parsed inside, by the functions given, so that what is wrong with them is a problem as well.
@@ -102,6 +102,8 @@ async def _payment_now(context: Context, payment_id: UUID) -> Payment:
 
 async def _after(context: Context, result: PaymentResult) -> PaymentPayload:
     context.forget()
+    if result.row is not None:
+        load(context).payment.prime(result.payment_id, Payment(result.row))
     return PaymentPayload(await _payment_now(context, result.payment_id), result.replayed)
 
 

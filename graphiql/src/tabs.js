@@ -1,5 +1,5 @@
 /**
- * The tabs a newcomer finds: operations/N-name.graphql with operations/N-name.variables.json.
+ * The tabs a newcomer finds: operations/NN-name.graphql with operations/NN-name.variables.json.
  *
  * The variables may contain placeholders: $FRESH_KEY, $LAST_PAYMENT, $MONTH_START, $MONTH_END.
  */

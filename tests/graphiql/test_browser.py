@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 KEY = "cf_test_0123456789"
 TABS = [
     "FirstPayment", "Webhooks", "LedgerEntries", "Statement", "Decline", "Refund", "Providers",
-    "UnknownOutcome", "Watch",
+    "UnknownOutcome", "KeepMethod", "SavedMethods", "Watch",
 ]  # fmt: skip
 
 pytestmark = [

@@ -123,6 +123,8 @@ def test_every_tab_has_a_name_of_its_own_and_says_what_it_shows() -> None:
         "Refund",
         "Providers",
         "UnknownOutcome",
+        "KeepMethod",
+        "SavedMethods",
         "Watch",
     ]
     assert all(text.startswith(f"# {number}. ") for number, text in enumerate(texts, 1))

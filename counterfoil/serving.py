@@ -126,11 +126,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # What was made until here stays: looking at it again would stop everybody for 0.1 s. And a
-        # request makes thousands of objects, none of them in cycles: looking at each 700 is waste.
+        # What was made until here stays: looking at it again would stop everybody for 0.1 s.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(10_000, 20, 20)
         log.info("serving", url=self._settings.public_url)
         if self._settings.demo == "on" and self._settings.log_format == "console":
             print(greeting(self._settings), flush=True)  # noqa: T201 - for a person, beside the log

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from core.money import Money
-from payments import StoreCredit
+from payments import StoreCredit, create
 from payments.commands import Split
 from payments.errors import (
     AmountExceeded,
@@ -14,7 +14,9 @@ from payments.errors import (
     RiskRejected,
     ValidationFailed,
 )
-from tests.payments.world import World, move
+from payments.tables import PaymentRow
+from resolvers.reading import shown_columns
+from tests.payments.world import World, a_payment, move
 
 
 async def test_a_sale_is_charged_once_and_booked(world: World) -> None:
@@ -27,6 +29,21 @@ async def test_a_sale_is_charged_once_and_booked(world: World) -> None:
     assert await world.balance("income:sales") == (-1000, 0)
     assert await world.events(payment_id) == ["payment.initiated", "payment.captured"]
     await world.check()
+
+
+@pytest.mark.parametrize("token", ["tok_success", "tok_decline_hard", "tok_requires_action"])
+async def test_what_a_sale_answers_is_the_payment_as_it_stands_in_the_table(
+    world: World, token: str
+) -> None:
+    result = await create(a_payment(token), world.actor, world.services)
+
+    assert result.row is not None
+    answered = dict(result.row)
+    async with world.database.unit_of_work(world.tenant_id) as tx:
+        stands = await tx.fetchrow("SELECT * FROM payment WHERE id = $1", result.payment_id)
+    assert stands is not None
+    assert answered == {name: stands[name] for name in answered}
+    assert {column.name for column in shown_columns(PaymentRow)} <= answered.keys()
 
 
 @pytest.mark.parametrize(

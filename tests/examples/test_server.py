@@ -202,6 +202,19 @@ def test_an_order_is_shown_to_whoever_placed_it_and_to_nobody_else(
     assert own.json()["clientSecret"] not in foreign.text + taken.text
 
 
+def test_an_order_says_whose_it_is_to_its_owner_only(shopper: httpx.Client) -> None:
+    guests = shopper.post("/api/orders", json=an_order(NOTEBOOK)).json()["orderId"]
+    shopper.post("/api/session", json={"customerId": "clara"})
+    claras = shopper.post("/api/orders", json=an_order(NOTEBOOK)).json()["orderId"]
+
+    to_clara = [shopper.get(f"/api/orders/{id}").json() for id in (guests, claras)]
+    shopper.post("/api/session", json={"customerId": "anna"})
+    to_anna = [shopper.get(f"/api/orders/{id}").json() for id in (guests, claras)]
+
+    assert [order["customerId"] for order in to_clara] == [None, "clara"]
+    assert [order["customerId"] for order in to_anna] == [None, None]
+
+
 def test_another_page_makes_a_browser_do_nothing(shopper: httpx.Client, tenant: Shop) -> None:
     foreign = {"origin": "https://evil.example"}
     paths = ("/api/orders", "/api/session", "/api/session/end", "/api/customer-token")

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 import pytest
-from playwright.async_api import Route, WebSocketRoute, expect
+from playwright.async_api import Request, Route, WebSocketRoute, expect
 
 from core.identifiers import encode
 from tests.api.gateway import Json, Shop
@@ -325,6 +325,126 @@ async def test_what_opens_something_else_or_nothing_any_more_opens_nothing(
     assert told_late["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
     assert told_by_secret["data"] == {"customer": None}
     assert told_forger["data"] == {"paymentByClientSecret": None}
+
+
+KEEP: Final = "Keep this card for next time"
+KEPT: Final = "Visa ending in"
+
+
+def kept_by(tenant: Shop, customer: str) -> list[tuple[str]]:
+    """The orders whose cards a customer keeps."""
+    return tenant.rows(
+        "SELECT p.reference FROM saved_method AS s JOIN payment AS p ON p.id = s.payment_id"
+        " WHERE s.tenant_id = %s AND s.customer_id = %s AND s.removed_at IS NULL",
+        customer,
+    )
+
+
+async def offers(visitor: Visitor) -> tuple[int, int]:
+    """Boxes to keep a card, and kept cards to choose, on the page of an order."""
+    await visitor.reads("A card that works")
+    page = visitor.page
+    return await page.get_by_label(KEEP).count(), await page.get_by_label(KEPT).count()
+
+
+async def test_a_card_is_kept_if_its_owner_says_so_and_pays_until_they_remove_it(
+    visitor: Visitor, tenant: Shop
+) -> None:
+    page = visitor.page
+    told: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.url.startswith(visitor.storefront.origin):
+            told.append(request.post_data or "")
+
+    page.on("request", note)
+    await visitor.logs_in("Anna")
+    first = await visitor.orders("Balance mug")
+    await expect(page.get_by_label(KEEP)).not_to_be_checked()
+    await page.get_by_label(KEEP).check()
+    await visitor.keeps_screenshots("keep")
+    await visitor.pays_with("A card that works", "€12.90")
+    await visitor.sees("Thank you")
+    kept = kept_by(tenant, "anna")
+
+    second = await visitor.orders("PAID stamp")
+    await expect(page.get_by_label(KEPT)).to_be_checked()
+    await expect(page.get_by_label(KEEP)).to_be_hidden()
+    await visitor.keeps_screenshots("kept")
+    expire_tokens(tenant)
+    await visitor.presses("Pay €24.00")
+    await visitor.sees("Thank you")
+    visitor.forgives("401")
+
+    await visitor.visit("/account")
+    remove = page.get_by_role("button", name=f"Remove {KEPT}")
+    await remove.click()
+    await visitor.keeps_screenshots("remove")
+    await visitor.presses("Keep it")
+    await visitor.keeps_screenshots("cards")
+    before = kept_by(tenant, "anna")
+    await remove.click()
+    await visitor.presses("Remove it")
+    await visitor.reads("You keep none.")
+
+    assert kept == before == [(first,)]
+    assert kept_by(tenant, "anna") == []
+    assert charges(tenant, first) == [("charge", 1290)]
+    assert charges(tenant, second) == [("charge", 2400)]
+    assert tenant.rows(
+        "SELECT saved_method_id IS NULL FROM payment WHERE tenant_id = %s AND reference = %s",
+        second,
+    ) == [(False,)]
+    assert "orderKey" in "".join(told)
+    assert not [text for text in told if "tok_" in text or "sm_" in text]
+
+
+async def test_only_its_owner_is_offered_to_keep_a_card_or_sees_one(
+    visitor: Visitor, tenant: Shop
+) -> None:
+    tenant.keep("clara")
+
+    guests = await visitor.orders("Balance mug")
+    for_a_guest = await offers(visitor)
+    await visitor.logs_in("Clara")
+    await visitor.orders("Balance mug")
+    for_its_owner = await offers(visitor)
+    await visitor.visit(f"/orders/{guests}")
+    for_the_order_of_a_guest = await offers(visitor)
+    await visitor.visit("/account")
+    await visitor.presses("Log out")
+    await visitor.presses("Log in as Anna")
+    await visitor.sees("Hello, Anna")
+    await visitor.orders("Balance mug")
+    for_another = await offers(visitor)
+
+    assert for_its_owner == (1, 1)
+    assert for_another == (1, 0)
+    assert for_a_guest == for_the_order_of_a_guest == (0, 0)
+
+
+async def test_who_pays_with_a_card_that_was_removed_meanwhile_is_told_and_chooses_anew(
+    visitor: Visitor, tenant: Shop
+) -> None:
+    removed = tenant.keep("clara")
+    await visitor.logs_in("Clara")
+    order = await visitor.orders("PAID stamp")
+    cards = visitor.page.get_by_label(KEPT)
+    await expect(cards.first).to_be_checked()
+    offered = await cards.count()
+
+    tenant.do("savedMethodRemove", id=removed)
+    await visitor.presses("Pay €24.00")
+    await visitor.reads("You do not keep this card any more.")
+    await visitor.reads("Nothing was charged. Please try another card.")
+    await visitor.keeps_screenshots("gone")
+    before, left = charges(tenant, order), await cards.count()
+    await visitor.pays_with("A card that works", "€24.00")
+    await visitor.sees("Thank you")
+
+    assert (before, left) == ([], offered - 1)
+    assert charges(tenant, order) == [("charge", 2400)]
+    assert (order,) not in kept_by(tenant, "clara")
 
 
 async def test_the_page_gets_nothing_from_an_origin_that_nobody_allows(

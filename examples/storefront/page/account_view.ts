@@ -1,14 +1,23 @@
-// What a customer who is logged in sees of their own: store credit, its statement, their payments.
+// What a customer who is logged in sees of their own: store credit, its statement, the cards
+// they keep, their payments.
 import { MyAccountDocument, type MyAccountQuery } from '../generated/page.ts';
-import { button, element, failed, instant, notice, show, waiting } from './elements.ts';
-import { ask, Refused } from './gateway.ts';
+import { askAs } from './customer.ts';
+import {
+  button,
+  capitalized,
+  element,
+  failed,
+  instant,
+  notice,
+  show,
+  waiting,
+} from './elements.ts';
+import { Refused } from './gateway.ts';
+import { keptCard } from './kept_cards.ts';
 import { shop, ShopProblem, type Visitor } from './shop_server.ts';
 
 type Customer = NonNullable<MyAccountQuery['customer']>;
 type Wallet = Customer['wallets'][number];
-
-/** In memory only: a token ends after minutes, and another costs one question to our own server. */
-let held: { customerId: string; token: string } | null = null;
 
 const KINDS: Record<string, string> = {
   store_credit_grant: 'A gift from the shop',
@@ -21,6 +30,7 @@ const STATUSES: Record<string, string> = {
   CAPTURED: 'Paid',
   PROCESSING: 'Waiting for the bank',
   REQUIRES_ACTION: 'Waiting for you',
+  REQUIRES_CONFIRMATION: 'Not paid yet',
   REQUIRES_PAYMENT_METHOD: 'Not paid yet',
 };
 
@@ -42,19 +52,9 @@ export async function showAccount(): Promise<void> {
 
 /** Raises ShopProblem 401 for who is not logged in any more. */
 async function customer(customerId: string): Promise<Customer> {
-  const kept = held?.customerId === customerId ? held.token : null;
-  const token = kept ?? (await shop.customerToken()).token;
-  held = { customerId, token };
-  try {
-    const { customer } = await ask(MyAccountDocument, {}, token);
-    if (customer === null) throw new Refused('UNAUTHENTICATED', 'The account cannot be shown.');
-    return customer;
-  } catch (error) {
-    held = null;
-    const hasEnded = error instanceof Refused && error.code === 'UNAUTHENTICATED' && kept !== null;
-    if (!hasEnded) throw error;
-    return customer(customerId);
-  }
+  const { customer } = await askAs(customerId, MyAccountDocument, {});
+  if (customer === null) throw new Refused('UNAUTHENTICATED', 'The account cannot be shown.');
+  return customer;
 }
 
 function showLogin(visitor: Visitor): void {
@@ -64,7 +64,7 @@ function showLogin(visitor: Visitor): void {
     await showAccount();
   };
   const choices = visitor.customers.map((one) =>
-    button(`Log in as ${named(one)}`, () => {
+    button(`Log in as ${capitalized(one)}`, () => {
       logIn(one).catch((error: unknown) =>
         show(
           'Your account',
@@ -80,16 +80,12 @@ function showLogin(visitor: Visitor): void {
   );
 }
 
-function named(customerId: string): string {
-  return customerId.charAt(0).toUpperCase() + customerId.slice(1);
-}
-
 function showCustomer(customer: Customer): void {
   const logOut = async () => {
     showLogin(await shop.logOut());
   };
   show(
-    `Hello, ${named(customer.id)}`,
+    `Hello, ${capitalized(customer.id)}`,
     element(
       'p',
       { class: 'choices' },
@@ -98,6 +94,7 @@ function showCustomer(customer: Customer): void {
     ),
     ...customer.wallets.map(wallet),
     customer.wallets.length === 0 ? notice('good', 'You have no store credit yet.') : null,
+    cards(customer),
     payments(customer),
   );
 }
@@ -120,6 +117,17 @@ function wallet({ balance, available, currency, entries }: Wallet): HTMLElement 
       ` · ${available.formatted} to spend`,
     ),
     table(`Statement in ${currency}`, ['When', 'What', 'Amount', 'Balance'], rows),
+  );
+}
+
+function cards({ id, savedMethods }: Customer): HTMLElement {
+  const lines = savedMethods.nodes.map((card) => keptCard(id, card, () => void showAccount()));
+  const nothing = element('p', { class: 'quiet' }, 'You keep none. You can at your next order.');
+  return element(
+    'section',
+    { class: 'cards' },
+    element('h2', {}, 'Your cards'),
+    lines.length === 0 ? nothing : element('ul', { class: 'lines' }, ...lines),
   );
 }
 

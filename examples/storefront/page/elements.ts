@@ -57,6 +57,10 @@ export function failed(error: unknown, again: () => void): HTMLElement {
   return notice('bad', element('p', {}, text), button('Try again', again));
 }
 
+export function capitalized(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 export function price(minorUnits: number, currency: string): string {
   const format = new Intl.NumberFormat('en', { style: 'currency', currency });
   return format.format(minorUnits / 100);

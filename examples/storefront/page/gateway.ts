@@ -5,7 +5,7 @@ import { createClient, type Client } from 'graphql-ws';
 const GATEWAY = document.documentElement.dataset['gateway'] ?? '';
 const ADDRESS = `${GATEWAY}/storefront/graphql`;
 
-type Operation<Result, Variables> = DocumentTypeDecoration<Result, Variables>;
+export type Operation<Result, Variables> = DocumentTypeDecoration<Result, Variables>;
 
 interface Answer<Result> {
   data?: Result | null;

@@ -2,7 +2,17 @@
 import * as cart from './cart.ts';
 import { button, element, failed, notice, price, show, waiting } from './elements.ts';
 import { Refused, Unreachable } from './gateway.ts';
-import { changes, confirm, paymentOf, stageOf, testTokens, type Payment } from './paying.ts';
+import { cardName, expiry, keptCards, type Card } from './kept_cards.ts';
+import {
+  CardGone,
+  changes,
+  confirm,
+  paymentOf,
+  stageOf,
+  testTokens,
+  type Payment,
+  type Wish,
+} from './paying.ts';
 import { shop, type Order } from './shop_server.ts';
 
 const LABELS: Record<string, string> = {
@@ -25,8 +35,9 @@ async function orFail(order: Order, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    if (isUndecided(error))
-      return orFail(order, async () => showPayment(order, await paymentOf(order)));
+    const isGone = error instanceof CardGone;
+    if (isGone || isUndecided(error))
+      return orFail(order, async () => showPayment(order, await paymentOf(order), isGone));
     const safe = element('p', {}, 'You can safely try again: nothing is charged twice.');
     show(
       'Your order',
@@ -44,10 +55,11 @@ function isUndecided(error: unknown): boolean {
   return error instanceof Refused && UNDECIDED.includes(error.code);
 }
 
-async function showPayment(order: Order, payment: Payment): Promise<void> {
+/** `isGone`: the kept card it was to be paid with is not kept any more. */
+async function showPayment(order: Order, payment: Payment, isGone = false): Promise<void> {
   switch (stageOf(payment)) {
     case 'choose':
-      return choose(order, payment);
+      return choose(order, payment, isGone);
     case 'act':
       return act(order, payment);
     case 'wait':
@@ -59,80 +71,114 @@ async function showPayment(order: Order, payment: Payment): Promise<void> {
   }
 }
 
-async function choose(order: Order, payment: Payment): Promise<void> {
+async function choose(order: Order, payment: Payment, isGone: boolean): Promise<void> {
   show('Pay', summary(order), waiting('Asking for ways to pay …'));
-  const tokens = isCovered(order) ? [] : await testTokens(order);
-  const declined = payment.lastDecline;
+  const [tokens, kept] = isCovered(order)
+    ? [[], []]
+    : await Promise.all([testTokens(order), keptBy(order)]);
+  const declined = isGone ? null : payment.lastDecline;
+  const problem = isGone ? 'You do not keep this card any more.' : declined?.customerMessage;
   const told =
-    declined === null
+    problem === undefined
       ? null
       : notice(
           'bad',
-          element('p', {}, declined.customerMessage),
+          element('p', {}, problem),
           element('p', {}, 'Nothing was charged. Please try another card.'),
         );
   show(
     declined === null ? 'Pay' : 'Your card was declined',
     told,
     summary(order),
-    form(order, tokens),
+    form(order, tokens, kept),
   );
 }
 
-function form(order: Order, tokens: string[]): HTMLElement {
+async function keptBy({ customerId }: Order): Promise<Card[]> {
+  return customerId === null ? [] : keptCards(customerId);
+}
+
+function form(order: Order, tokens: string[], kept: Card[]): HTMLElement {
   const pay = (event: Event) => {
     event.preventDefault();
-    const token = new FormData(made).get('token');
-    void orFail(order, () => tryToPay(order, token === null ? null : String(token)));
+    const wish = wishIn(new FormData(made), kept);
+    void orFail(order, () => tryToPay(order, wish));
   };
   const made = element(
     'form',
     { class: 'pay', submit: pay },
-    isCovered(order) ? null : cards(tokens),
+    kept.length === 0 ? null : keptChoices(kept),
+    isCovered(order) ? null : cards(tokens, kept.length > 0),
+    isCovered(order) || order.customerId === null ? null : keepBox(),
     element('button', { class: 'primary' }, `Pay ${price(order.totalMinor, order.currency)}`),
     element('p', { class: 'quiet' }, 'This is the simulator: no real money moves.'),
   );
   return made;
 }
 
+function wishIn(form: FormData, kept: Card[]): Wish {
+  const chosen = form.get('card');
+  if (chosen === null) return { method: null };
+  const card = kept.find(({ id }) => id === chosen);
+  return card === undefined
+    ? { method: { token: String(chosen) }, saveMethod: form.has('keep') }
+    : { method: { savedMethodId: card.id } };
+}
+
+function keptChoices(kept: Card[]): HTMLElement {
+  return element(
+    'fieldset',
+    { class: 'kept' },
+    element('legend', {}, 'Your cards'),
+    ...kept.map((card, index) => choice(card.id, index === 0, cardName(card), expiry(card))),
+  );
+}
+
+/** Kept only if the customer says so: never ticked beforehand. */
+function keepBox(): HTMLElement {
+  return element(
+    'label',
+    { class: 'choice keep' },
+    element('input', { type: 'checkbox', name: 'keep' }),
+    element('span', {}, 'Keep this card for next time'),
+  );
+}
+
 /** Here a real provider's own script shows its card fields. */
-function cards(tokens: string[]): HTMLElement {
+function cards(tokens: string[], hasKept: boolean): HTMLElement {
   const known = Object.keys(LABELS).filter((token) => tokens.includes(token));
-  const others = tokens.filter((token) => !known.includes(token)).map((one) => choice(one, false));
+  const others = tokens.filter((token) => !known.includes(token));
   return element(
     'fieldset',
     {},
-    element('legend', {}, 'Test card'),
-    ...known.map((token, index) => choice(token, index === 0)),
-    element('details', {}, element('summary', {}, 'More test cards'), ...others),
+    element('legend', {}, hasKept ? 'Or a new test card' : 'Test card'),
+    ...known.map((token, index) => testCard(token, index === 0 && !hasKept)),
+    element(
+      'details',
+      {},
+      element('summary', {}, 'More test cards'),
+      ...others.map((token) => testCard(token, false)),
+    ),
   );
+}
+
+function testCard(token: string, checked: boolean): HTMLElement {
+  const label = LABELS[token] ?? token.replace(/^tok_/, '').replaceAll('_', ' ');
+  return choice(token, checked, label, element('code', {}, token));
 }
 
 function isCovered(order: Order): boolean {
   return order.creditMinor === order.totalMinor;
 }
 
-function choice(token: string, checked: boolean): HTMLElement {
-  const input = element('input', {
-    type: 'radio',
-    name: 'token',
-    value: token,
-    required: true,
-    checked,
-  });
-  const label = LABELS[token] ?? token.replace(/^tok_/, '').replaceAll('_', ' ');
-  return element(
-    'label',
-    { class: 'choice' },
-    input,
-    element('span', {}, label),
-    element('code', {}, token),
-  );
+function choice(value: string, checked: boolean, text: string, detail: HTMLElement): HTMLElement {
+  const input = element('input', { type: 'radio', name: 'card', value, required: true, checked });
+  return element('label', { class: 'choice' }, input, element('span', {}, text), detail);
 }
 
-async function tryToPay(order: Order, token: string | null): Promise<void> {
+async function tryToPay(order: Order, wish: Wish): Promise<void> {
   show('Paying', summary(order), waiting('Asking your bank … please do not close this page.'));
-  const payment = await confirm(order, token);
+  const payment = await confirm(order, wish);
   cart.empty();
   const url = payment.nextAction?.url ?? null;
   if (stageOf(payment) === 'act' && url !== null) location.assign(url);

@@ -4,8 +4,11 @@ import {
   ConfirmPaymentDocument,
   PaymentBySecretDocument,
   WatchPaymentDocument,
+  type ConfirmPaymentMutation,
+  type PaymentConfirmInput,
   type PaymentStateFragment as Payment,
 } from '../generated/page.ts';
+import { askAs } from './customer.ts';
 import { ask, Refused, Unreachable, wait, watch } from './gateway.ts';
 import type { Order } from './shop_server.ts';
 
@@ -63,25 +66,32 @@ function tokensIn(clientConfiguration: unknown): string[] {
 }
 
 /**
- * Try to pay with a token, or without one if store credit covers it all. A request that brought no
- * answer is sent again with the same key, which charges nobody twice; so is one that a reload of the
- * page interrupted.
+ * What the shopper wants to pay with: a new card and whether to keep it, a card they keep, or
+ * neither if store credit covers it all.
  */
-export async function confirm(order: Order, token: string | null): Promise<Payment> {
-  const input = {
-    idempotencyKey: keyOf(order, token),
-    clientSecret: order.clientSecret,
-    method: token === null ? null : { token },
-  };
+export type Wish = Pick<PaymentConfirmInput, 'method' | 'saveMethod'>;
+
+/** The card was kept, and is not any more. Nothing was charged. */
+export class CardGone extends Error {}
+
+/**
+ * Try to pay. A request that brought no answer is sent again with the same key, which charges
+ * nobody twice; so is one that a reload of the page interrupted. Raises CardGone, Refused,
+ * Unreachable.
+ */
+export async function confirm(order: Order, wish: Wish): Promise<Payment> {
+  const idempotencyKey = keyOf(order, wish);
+  const input = { idempotencyKey, clientSecret: order.clientSecret, ...wish };
   for (let attempt = 1; ; attempt++) {
     try {
-      const { paymentConfirm } = await ask(ConfirmPaymentDocument, { input }, order.clientSecret);
+      const { paymentConfirm } = await send(order, input);
       if (paymentConfirm.__typename === 'PaymentPayload') {
         forgetKey(order);
         return paymentConfirm.payment;
       }
       if (!paymentConfirm.retryable) {
         forgetKey(order);
+        if (paymentConfirm.code === 'NOT_FOUND' && choosesKept(wish)) throw new CardGone();
         throw new Refused(paymentConfirm.code, paymentConfirm.message);
       }
       if (attempt === TRIES_MAX) throw new Refused(paymentConfirm.code, paymentConfirm.message);
@@ -92,16 +102,29 @@ export async function confirm(order: Order, token: string | null): Promise<Payme
   }
 }
 
+/** The client secret lets anybody pay with a card of their own; with a kept one, its owner only. */
+function send(order: Order, input: PaymentConfirmInput): Promise<ConfirmPaymentMutation> {
+  const { customerId, clientSecret } = order;
+  return customerId !== null && choosesKept(input)
+    ? askAs(customerId, ConfirmPaymentDocument, { input })
+    : ask(ConfirmPaymentDocument, { input }, clientSecret);
+}
+
+function choosesKept({ method }: Wish): boolean {
+  return method != null && 'savedMethodId' in method;
+}
+
 interface Try {
-  token: string | null;
+  wish: string;
   key: string;
 }
 
-/** The key of a try: made and kept before it is sent, another one for another card. */
-function keyOf(order: Order, token: string | null): string {
+/** The key of a try: made and kept before it is sent, another one for another wish. */
+function keyOf(order: Order, wished: Wish): string {
+  const wish = JSON.stringify(wished);
   const kept = JSON.parse(sessionStorage.getItem(`try ${order.id}`) ?? 'null') as Try | null;
-  const key = kept?.token === token ? kept.key : crypto.randomUUID();
-  sessionStorage.setItem(`try ${order.id}`, JSON.stringify({ token, key } satisfies Try));
+  const key = kept?.wish === wish ? kept.key : crypto.randomUUID();
+  sessionStorage.setItem(`try ${order.id}`, JSON.stringify({ wish, key } satisfies Try));
   return key;
 }
 

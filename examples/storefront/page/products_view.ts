@@ -91,7 +91,7 @@ function credit(): HTMLElement {
 
 function loginHint(): HTMLElement {
   const link = element('a', { href: '/account' }, 'Log in');
-  return element('p', { class: 'quiet' }, link, ' to pay with store credit.');
+  return element('p', { class: 'quiet' }, link, ' to pay with store credit or a card you keep.');
 }
 
 function checkout(): HTMLElement {

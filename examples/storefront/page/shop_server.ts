@@ -15,6 +15,8 @@ export interface Line {
 export interface Order {
   id: string;
   clientSecret: string;
+  /** Whose it is, if they are logged in now; null for a guest. */
+  customerId: string | null;
   currency: string;
   totalMinor: number;
   /** The part that is paid from store credit. */
@@ -61,5 +63,6 @@ export const shop = {
   visitor: () => ask<Visitor>('/api/session'),
   logIn: (customerId: string) => ask<Visitor>('/api/session', { customerId }),
   logOut: () => ask<Visitor>('/api/session/end', {}),
-  customerToken: () => ask<{ token: string; expiresAt: string }>('/api/customer-token', {}),
+  customerToken: () =>
+    ask<{ customerId: string; token: string; expiresAt: string }>('/api/customer-token', {}),
 };

@@ -7,7 +7,7 @@ import { counterfoil, Refused, Unavailable } from './counterfoil.ts';
 import { CUSTOMERS, tokenFor, welcome } from './customers.ts';
 import { bodyOf, HttpProblem, readPages, secure, send } from './http.ts';
 import { BadOrder, Orders, type Order } from './orders.ts';
-import { Sessions } from './sessions.ts';
+import { Sessions, type Session } from './sessions.ts';
 import { readSettings } from './settings.ts';
 
 const settings = readSettings(process.env);
@@ -41,7 +41,7 @@ const ROUTES: Record<string, Route> = {
     await bodyOf(request, settings.origin);
     const { customerId } = sessions.of(request, response);
     if (customerId === null) throw new HttpProblem(401, 'Please log in.');
-    return tokenFor(ask, customerId);
+    return { customerId, ...(await tokenFor(ask, customerId)) };
   },
   'POST /api/orders': async (request, response) => {
     const { orderKey, lines, useCredit } = await bodyOf(request, settings.origin);
@@ -54,15 +54,17 @@ const ROUTES: Record<string, Route> = {
 
 /** An order with what its page needs; prices are the server's. */
 async function orderFor(request: IncomingMessage, response: ServerResponse, id: string) {
-  const order = await orders.find(sessions.of(request, response), id);
+  const session = sessions.of(request, response);
+  const order = await orders.find(session, id);
   if (order === undefined) throw new HttpProblem(404, 'There is no such order.');
-  return shown(order);
+  return shown(order, session);
 }
 
-async function shown(order: Order) {
+async function shown(order: Order, session: Session) {
   return {
     id: order.id,
     clientSecret: order.clientSecret,
+    customerId: order.customerId === session.customerId ? order.customerId : null,
     currency: CURRENCY,
     totalMinor: totalMinor(order.lines),
     creditMinor: order.creditMinor,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
@@ -33,6 +33,8 @@ def canaries(gateway: Gateway, shop: Shop, client_secret: str) -> Mapping[str, s
         "client secret": client_secret.partition("_secret_")[2],
         "encryption key": gateway.encryption_key,
         "encryption key in hex": key.hex(),
+        "password of the database": str(urlsplit(gateway.app_url).password),
+        "password of its owner": str(urlsplit(gateway.admin_url).password),
     }
     for account in shop.accounts:
         for name, secrets in account.secrets.items():

@@ -29,6 +29,8 @@ THEIRS: Final = "https://other.example"
 NOBODYS: Final = "https://evil.example"
 REFUSED: Final = "ORIGIN_NOT_ALLOWED"
 CUSTOMER: Final = "customer-7"
+EXPIRED: Final = "customer-9"
+"""Whose token is no longer good."""
 
 BY_SECRET: Final = "query($s: String!) { paymentByClientSecret(clientSecret: $s) { id } }"
 CONFIRM: Final = """mutation($input: PaymentConfirmInput!) { paymentConfirm(input: $input) {
@@ -75,8 +77,6 @@ def open_market(gateway: Gateway) -> Market:
     shop, other = gateway.shop(webhooks=False), gateway.shop(webhooks=False)
     shop.allow(OWN)
     other.allow(THEIRS)
-    expired = shop.customer_token(CUSTOMER)
-    gateway.admin.execute("UPDATE customer_token SET expires_at = clock_timestamp()")
     payment = shop.pay(confirm=False, customerId=CUSTOMER)
     callers = {
         "nobody": None,
@@ -87,9 +87,13 @@ def open_market(gateway: Gateway) -> Market:
         "another tenant's publishable key": other.publishable_key(),
         "another tenant's client secret": other.pay(confirm=False)["clientSecret"],
         "another tenant's customer token": other.customer_token(CUSTOMER),
-        "expired customer token": expired,
+        "expired customer token": shop.customer_token(EXPIRED),
         "unknown": "cf_cus_" + "A" * 40,
     }
+    # Last of all: whoever makes another one deletes those that are expired.
+    gateway.admin.execute(
+        "UPDATE customer_token SET expires_at = clock_timestamp() WHERE customer_id = %s", [EXPIRED]
+    )
     return Market(shop, other, payment, callers)
 
 

@@ -81,6 +81,23 @@ async def test_work_that_loses_a_deadlock_is_run_again(database: Database, tenan
     assert runs == 3
 
 
+async def test_work_that_always_loses_is_given_up_after_five_more_runs(
+    database: Database, tenant_id: int
+) -> None:
+    runs = 0
+
+    async def lose(_tx: Tx) -> None:
+        nonlocal runs
+        runs += 1
+        raise asyncpg.DeadlockDetectedError("lost again")
+
+    async with asyncio.timeout(10):
+        with pytest.raises(asyncpg.DeadlockDetectedError):
+            await database.run(tenant_id, lose)
+
+    assert runs == 1 + 5
+
+
 async def test_an_exhausted_pool_is_unavailable(database_url: str, tenant_id: int) -> None:
     one = await Database.open(
         DatabaseSettings(database_url, pool_size=1, acquire_timeout_seconds=0.1)

@@ -98,3 +98,13 @@ def test_every_promise_names_a_test_that_exists() -> None:
     rows = [line for line in text.splitlines() if line.startswith("| T-")]
     assert len(proofs) >= len(rows) > 30
     assert missing == []
+
+
+def test_every_promise_that_is_proved_quickly_was_seen_to_fail() -> None:
+    promised, _, planted = (ROOT / "docs" / "faults.md").read_text().partition("## Planted bugs")
+    rows = [line.split("|") for line in promised.splitlines() if line.startswith("| T-")]
+    caught = set(re.findall(r"^\| (T-[^|]+) \|", planted, re.MULTILINE))
+
+    quick = {row.strip() for _, row, *_, by, _ in rows if re.search("`tests/(?!torture)", by)}
+    assert len(quick) > 25
+    assert quick - caught == set()

@@ -1,6 +1,7 @@
 """What fails on the way: providers that are away, workers that die, answers that come too late."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 from core.claims import Claim
 from core.database import CommitOutcomeUnknown, Database
 from core.money import Money
+from gateways.dispatcher import Dispatched, Dispatcher
 from gateways.port import Outcome, OutcomeStatus
 from payments import Fact
 from payments.advance import PaymentWork, advance
 from payments.errors import NoProviderAvailable
+from payments.sending import LeaseLost
 from tests.payments.world import World, a_key, at
 
 
@@ -133,6 +136,30 @@ async def test_a_late_worker_cannot_send_but_what_it_learnt_is_kept(world: World
     await world.check()
 
 
+@pytest.mark.parametrize("taken_over", [True, False])
+async def test_a_worker_whose_lease_ends_before_it_sends_sends_nothing(
+    world: World, *, taken_over: bool
+) -> None:
+    payment_id = await world.authorize_then_refuse_capture()
+    world.simulator.client.delete("/_faults")
+    await world.make_due(payment_id)
+    (claim,) = await PaymentWork(world.services).claim(1)
+
+    async def time_passes() -> None:
+        await world.make_due(payment_id)
+        if taken_over:
+            await PaymentWork(world.services).claim(1)
+
+    stopped = replace(world.services, dispatcher=StoppedDispatcher(world, time_passes))
+    with pytest.raises(LeaseLost):
+        await advance(stopped, claim)
+
+    assert world.effects() == [("authorization", 1000)]
+    await world.later(payment_id)
+    assert world.effects() == [("authorization", 1000), ("capture", 1000)]
+    await world.check()
+
+
 async def test_an_answer_that_comes_after_the_lease_is_still_an_answer(world: World) -> None:
     world.simulator.fault("slow", delay_ms=700, times=1)
     call = asyncio.create_task(world.pay())
@@ -224,6 +251,27 @@ class UncertainDatabase(Database):
     async def run(self, tenant_id: int, work: Any, *, patient: bool = False) -> Any:
         await super().run(tenant_id, work, patient=patient)
         raise CommitOutcomeUnknown
+
+
+class StoppedDispatcher(Dispatcher):
+    """Stands still, as a stopped process would, after its look at the row and before it sends."""
+
+    def __init__(self, world: World, time_passes: Callable[[], Awaitable[None]]) -> None:
+        known = world.services.dispatcher
+        super().__init__(
+            known.registry,
+            known.client,
+            known.breakers,
+            known.clock,
+            known.rng,
+            known.metrics,
+            known.budget_seconds,
+        )
+        self._time_passes = time_passes
+
+    async def send(self, *arguments: Any, **named: Any) -> Dispatched:
+        await self._time_passes()
+        return await super().send(*arguments, **named)
 
 
 async def eventually_sent(world: World) -> Any:

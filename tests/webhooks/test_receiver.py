@@ -2,15 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
 
 from core.identifiers import encode, new_id
 from gateways.store import load, save
+from simulator.deliveries import sign
 from tests.payments.world import VAULT
-from tests.webhooks.desk import Desk, an_event
+from tests.webhooks.desk import Desk, a_sale, an_event
 
 
 async def rotate(desk: Desk, *secrets: str) -> None:
@@ -75,6 +76,29 @@ async def test_a_forgery_leaves_a_number_and_no_row(desk: Desk, headers: dict[st
     assert (answer.status, desk.counted("forged")) == (401, 1)
     assert await desk.inbox() == []
     assert not desk.receiver.arrived.is_set()
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        lambda body: body.replace(b"1000", b"9000"),
+        lambda body: body + b" ",
+        lambda body: b"\n" + body,
+        lambda body: body[:-1],
+        lambda body: body.upper(),
+        lambda _body: b"",
+    ],
+    ids=["amount", "space behind", "line before", "cut", "capitals", "nothing"],
+)
+async def test_an_altered_body_is_a_forgery(desk: Desk, altered: Callable[[bytes], bytes]) -> None:
+    body = json.dumps(a_sale("sp_1")).encode()
+    secret, now = desk.world.merchants[0].webhook_secret, desk.world.clock.now()
+    headers = {"simulator-signature": sign(secret, body, int(now.timestamp()))}
+
+    answer = await desk.post(desk.account_id(), headers, altered(body))
+
+    assert answer.status == 401
+    assert await desk.inbox() == []
 
 
 @pytest.mark.parametrize("seconds", [-301, 301])

@@ -64,15 +64,20 @@ MUTATED = {
 }
 
 
+ANYTHING = st.none() | st.booleans() | st.integers(-5, 10**19) | st.floats() | st.text(max_size=8)
+
+
 @settings(max_examples=200)
 @given(st.data())
 def test_a_damaged_answer_is_never_a_success_of_another_amount(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(KINDS))
     answer = body(MUTATED[kind], metadata={"capture_op_1": "3000"} if kind == "CAPTURE" else {})
-    name = data.draw(st.sampled_from(sorted(answer)))
-    answer[name] = data.draw(
-        st.none() | st.booleans() | st.integers(-5, 10**19) | st.floats() | st.text(max_size=8)
+    amounts = [name for name in answer if name.startswith("amount")]
+    name, value = data.draw(
+        st.tuples(st.sampled_from(sorted(answer)), ANYTHING)
+        | st.tuples(st.sampled_from(amounts), st.integers(0, 9_999))
     )
+    answer[name] = value
     amount = {"CAPTURE": 3000, "REFUND": 1500}.get(kind, 4250)
     operation = an_operation_of(kind, amount=Money(amount, "EUR"))
     flow = FLOWS[kind](operation)

@@ -180,6 +180,7 @@ class Database:
         """Run `work` in a unit of work, again (at most 5 times, with jitter) if it lost a conflict.
 
         `work` must do nothing but database work, since it may run more than once.
+        Raises: DatabaseUnavailable, also when it always lost; CommitOutcomeUnknown.
         """
         for attempt in range(CONFLICT_RETRIES_MAX):
             try:
@@ -187,8 +188,11 @@ class Database:
                     return await work(tx)
             except _CONFLICTS:
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - jitter
-        async with self.unit_of_work(tenant_id, patient=patient) as tx:
-            return await work(tx)
+        try:
+            async with self.unit_of_work(tenant_id, patient=patient) as tx:
+                return await work(tx)
+        except _CONFLICTS as error:
+            raise DatabaseUnavailable from error
 
     async def find(self, query: str, *arguments: object) -> asyncpg.Record | None:
         """The first row of a look-up before the tenant is known. Raises: DatabaseUnavailable."""

@@ -12,6 +12,8 @@ BEGAN_MS = time.time_ns() // 1_000_000
 PAYMENT, OPERATION = new_id(), new_id()
 REFERENCE = "sp_0123456789abcdef"
 
+NEW_PAYMENT = {"id": str(PAYMENT), "client_secret_hash": rf"\x{'68' * 32}"}
+
 
 def a_script() -> Script:
     return Script(
@@ -22,7 +24,7 @@ def a_script() -> Script:
             Statement("COMMIT", ()),
             Statement("BEGIN; SET LOCAL app.tenant = '1'", ()),
             Statement("INSERT INTO idempotency_key VALUES ($1, $2)", (KEY, b"f" * 32)),
-            Statement("INSERT INTO payment (id, hash) VALUES ($1, $2)", (PAYMENT, b"h" * 32)),
+            Statement("INSERT INTO payment SELECT $1", ([NEW_PAYMENT],)),
             Statement("INSERT INTO outbox VALUES ($1)", ([{"id": encode("pay", PAYMENT)}],)),
             Statement("COMMIT", ()),
             Call(
@@ -52,11 +54,11 @@ def test_a_replay_is_for_another_payment_and_the_same_account() -> None:
 
     assert first[1] == script.steps[1]
     assert isinstance(first[5], Statement)
-    payment, secret = first[5].arguments
-    assert payment != PAYMENT
-    assert secret != b"h" * 32
+    ((payment,),) = first[5].arguments
+    assert payment["id"] != NEW_PAYMENT["id"]
+    assert payment["client_secret_hash"] != NEW_PAYMENT["client_secret_hash"]
     assert first[6] == Statement(
-        "INSERT INTO outbox VALUES ($1)", ([{"id": encode("pay", payment)}],)
+        "INSERT INTO outbox VALUES ($1)", ([{"id": encode("pay", UUID(payment["id"]))}],)
     )
     for number in (4, 5, 6, 8, 10):
         assert len({repr(steps[number]) for steps in (script.steps, first, second)}) == 3
